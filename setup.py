@@ -1,0 +1,62 @@
+"""Builds ``_ffi`` against the engine's library, which is copied into the package beside it."""
+
+import platform
+import shutil
+import sys
+from pathlib import Path
+
+from setuptools import setup
+from setuptools.command.bdist_wheel import bdist_wheel
+from setuptools.command.build_ext import build_ext
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+import build_ffi
+
+
+def build_id(library: Path) -> str:
+    """The GNU build-id in the notes of an ELF file, as hexadecimal digits."""
+    data = library.read_bytes()
+    at = data.index(b"\x14\0\0\0\3\0\0\0GNU\0")  # a 20-byte descriptor of type NT_GNU_BUILD_ID
+    return data[at + 12 : at + 32].hex()
+
+
+class BuildExt(build_ext):
+    """Links against our copy of the engine, found at run time beside the extension."""
+
+    def run(self):
+        engine = build_ffi.find_engine(Path(self.build_temp) / "c-api")
+        package = Path("." if self.inplace else self.build_lib) / "wasmtime_rt"
+        package.mkdir(parents=True, exist_ok=True)
+        for stale in package.glob("libwasmtime_rt_engine-*"):
+            stale.unlink()
+        shutil.copyfile(engine.library, package / engine.file_name)
+        version = self.distribution.get_version()
+        for extension in self.extensions:
+            extension.include_dirs.append(str(engine.include))
+            extension.define_macros += [
+                ("WRT_VERSION", f'"{version}"'),
+                ("WRT_ENGINE_VERSION", f'"{engine.version}"'),
+                ("WRT_ENGINE_BUILD_ID", f'"{build_id(engine.library)}"'),
+            ]
+            extension.extra_link_args += [f"-L{package}", f"-l:{engine.file_name}", "-Wl,-rpath,$ORIGIN"]
+        super().run()
+
+    def build_extensions(self):
+        # Some Pythons hand down an rpath of their own, which would be looked up before ours.
+        linker = self.compiler.linker_so
+        self.compiler.set_executable("linker_so", [word for word in linker if not word.startswith("-Wl,-rpath")])
+        super().build_extensions()
+
+
+class Wheel(bdist_wheel):
+    """Names what the engine's library needs of the system: glibc 2.28."""
+
+    def get_tag(self):
+        python, abi, tag = super().get_tag()
+        if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+            tag = f"manylinux_2_28_{platform.machine()}"
+        return python, abi, tag
+
+
+setup(cffi_modules=["build_ffi.py:ffi"], cmdclass={"build_ext": BuildExt, "bdist_wheel": Wheel})

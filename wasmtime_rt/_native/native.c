@@ -1,0 +1,298 @@
+#define _GNU_SOURCE
+#include "native.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <link.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Bind to the oldest version of what newer C libraries moved, so that a wheel built anywhere runs
+ * wherever the engine's library does (glibc 2.28).
+ */
+#if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver pthread_getattr_np,pthread_getattr_np@GLIBC_2.2.5");
+__asm__(".symver pthread_attr_getstack,pthread_attr_getstack@GLIBC_2.2.5");
+#elif defined(__GLIBC__) && defined(__aarch64__)
+__asm__(".symver pthread_getattr_np,pthread_getattr_np@GLIBC_2.17");
+__asm__(".symver pthread_attr_getstack,pthread_attr_getstack@GLIBC_2.17");
+#endif
+
+/* ---- Identity ---- */
+
+const char wrt_version[] = WRT_VERSION;
+const char wrt_engine_version[] = WRT_ENGINE_VERSION;
+const char wrt_engine_build_id[] = WRT_ENGINE_BUILD_ID;
+
+struct build_id_search {
+    uintptr_t inside; /* an address inside the object that is looked for */
+    char *hex;
+    size_t size;
+    bool found;
+};
+
+static int search_build_id(struct dl_phdr_info *object, size_t size, void *data) {
+    struct build_id_search *search = data;
+    bool ours = false;
+    (void)size;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        uintptr_t start = object->dlpi_addr + part->p_vaddr;
+        if (part->p_type == PT_LOAD && search->inside >= start && search->inside - start < part->p_memsz)
+            ours = true;
+    }
+    if (!ours)
+        return 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        if (part->p_type != PT_NOTE)
+            continue;
+        const char *at = (const char *)(object->dlpi_addr + part->p_vaddr);
+        const char *end = at + part->p_memsz;
+        while ((size_t)(end - at) >= sizeof(ElfW(Nhdr))) {
+            const ElfW(Nhdr) *note = (const ElfW(Nhdr) *)at;
+            const char *name = at + sizeof *note;
+            const unsigned char *bytes = (const unsigned char *)name + ((note->n_namesz + 3) & ~3u);
+            if (note->n_type == NT_GNU_BUILD_ID && note->n_namesz == 4 && memcmp(name, "GNU", 4) == 0) {
+                if (search->size < 2 * (size_t)note->n_descsz + 1)
+                    return 1;
+                for (size_t j = 0; j < note->n_descsz; j++)
+                    snprintf(search->hex + 2 * j, 3, "%02x", bytes[j]);
+                search->found = true;
+                return 1;
+            }
+            at = (const char *)bytes + ((note->n_descsz + 3) & ~3u);
+        }
+    }
+    return 1;
+}
+
+bool wrt_loaded_engine_build_id(char *hex, size_t size) {
+    struct build_id_search search = {(uintptr_t)&wasm_engine_new, hex, size, false};
+    dl_iterate_phdr(search_build_id, &search);
+    return search.found;
+}
+
+size_t wrt_stack_left(void) {
+    static __thread uintptr_t lowest;
+    char here;
+    if (!lowest) {
+        pthread_attr_t attributes;
+        void *start = NULL;
+        size_t size = 0;
+        if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+            return SIZE_MAX;
+        pthread_attr_getstack(&attributes, &start, &size);
+        pthread_attr_destroy(&attributes);
+        lowest = (uintptr_t)start;
+    }
+    return (uintptr_t)&here > lowest ? (uintptr_t)&here - lowest : 0;
+}
+
+/* ---- Host functions ---- */
+
+extern int wrt_python_host_call(
+    uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
+
+wasm_trap_t *wrt_host_call(
+    void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count) {
+    static const char message[] = "a host function raised an exception";
+    uintptr_t store = (uintptr_t)wasmtime_context_get_data(wasmtime_caller_context(caller));
+    if (wrt_python_host_call(store, (uintptr_t)env, caller, raw, count) == 1)
+        return NULL;
+    return wasmtime_trap_new(message, sizeof message - 1);
+}
+
+/* The engine's record of a function, as the pinned version lays it out. */
+struct func_record {
+    void *array_call;
+    void *wasm_call;
+    uint32_t type_index;
+    void *instance;
+};
+
+void wrt_func_identity(const wasmtime_func_t *func, uintptr_t identity[2]) {
+    const struct func_record *record = func->__private;
+    identity[0] = (uintptr_t)record->array_call;
+    identity[1] = (uintptr_t)record->instance;
+}
+
+/* ---- Host objects inside externrefs ---- */
+
+struct host_ref {
+    struct wrt_host_refs *owner;
+    uint64_t key;
+    struct host_ref *next;
+};
+
+struct wrt_host_refs {
+    struct host_ref *dropped;
+};
+
+wrt_host_refs_t *wrt_host_refs_new(void) { return calloc(1, sizeof(wrt_host_refs_t)); }
+
+void wrt_host_refs_delete(wrt_host_refs_t *refs) {
+    uint64_t key;
+    while (wrt_host_refs_dropped(refs, &key, 1))
+        ;
+    free(refs);
+}
+
+static void drop_host_ref(void *data) {
+    struct host_ref *ref = data;
+    struct host_ref **head = &ref->owner->dropped;
+    ref->next = __atomic_load_n(head, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(head, &ref->next, ref, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+}
+
+bool wrt_host_ref_new(
+    wasmtime_context_t *context, wrt_host_refs_t *refs, uint64_t key, wasmtime_externref_t *out) {
+    struct host_ref *ref = malloc(sizeof *ref);
+    if (!ref)
+        return false;
+    *ref = (struct host_ref){refs, key, NULL};
+    return wasmtime_externref_new(context, ref, drop_host_ref, out);
+}
+
+uint64_t wrt_host_ref_key(wasmtime_context_t *context, const wasmtime_externref_t *ref) {
+    const struct host_ref *host = wasmtime_externref_data(context, ref);
+    return host ? host->key : 0;
+}
+
+size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max) {
+    size_t count = 0;
+    while (count < max) {
+        /* Only the owner of the store takes, so the head that we read cannot be freed under us. */
+        struct host_ref *ref = __atomic_load_n(&refs->dropped, __ATOMIC_ACQUIRE);
+        while (ref && !__atomic_compare_exchange_n(
+                          &refs->dropped, &ref, ref->next, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+            ;
+        if (!ref)
+            break;
+        keys[count++] = ref->key;
+        free(ref);
+    }
+    return count;
+}
+
+/* ---- Linear memory ---- */
+
+static uint8_t *memory_range(
+    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length) {
+    size_t size = wasmtime_memory_data_size(context, memory);
+    if (offset > size || length > size - offset)
+        return NULL;
+    return wasmtime_memory_data(context, memory) + offset;
+}
+
+bool wrt_memory_read(
+    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
+    uint8_t *to) {
+    const uint8_t *from = memory_range(context, memory, offset, length);
+    if (!from)
+        return false;
+    memcpy(to, from, length);
+    return true;
+}
+
+bool wrt_memory_write(
+    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
+    const uint8_t *from) {
+    uint8_t *to = memory_range(context, memory, offset, length);
+    if (!to)
+        return false;
+    memmove(to, from, length);
+    return true;
+}
+
+/* ---- Sinks ---- */
+
+struct wrt_sink {
+    pthread_mutex_t lock;
+    int shares;
+    uint8_t *data;
+    size_t start, end, capacity; /* what is held lies in data[start:end] */
+};
+
+wrt_sink_t *wrt_sink_new(void) {
+    wrt_sink_t *sink = calloc(1, sizeof *sink);
+    if (sink) {
+        pthread_mutex_init(&sink->lock, NULL);
+        sink->shares = 1;
+    }
+    return sink;
+}
+
+void wrt_sink_release(wrt_sink_t *sink) {
+    if (__atomic_sub_fetch(&sink->shares, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    pthread_mutex_destroy(&sink->lock);
+    free(sink->data);
+    free(sink);
+}
+
+static ptrdiff_t write_to_sink(void *data, const unsigned char *bytes, size_t length) {
+    wrt_sink_t *sink = data;
+    ptrdiff_t written = (ptrdiff_t)length;
+    pthread_mutex_lock(&sink->lock);
+    if (sink->capacity - sink->end < length) {
+        size_t held = sink->end - sink->start;
+        if (held)
+            memmove(sink->data, sink->data + sink->start, held);
+        sink->start = 0;
+        sink->end = held;
+        if (sink->capacity - held < length) {
+            size_t capacity = sink->capacity ? sink->capacity : 4096;
+            while (capacity - held < length)
+                capacity *= 2;
+            uint8_t *larger = realloc(sink->data, capacity);
+            if (larger) {
+                sink->data = larger;
+                sink->capacity = capacity;
+            } else {
+                written = -ENOMEM;
+            }
+        }
+    }
+    if (written >= 0) {
+        if (length)
+            memcpy(sink->data + sink->end, bytes, length);
+        sink->end += length;
+    }
+    pthread_mutex_unlock(&sink->lock);
+    return written;
+}
+
+static void release_sink(void *data) { wrt_sink_release(data); }
+
+void wrt_sink_as_stdout(wrt_sink_t *sink, wasi_config_t *config) {
+    __atomic_add_fetch(&sink->shares, 1, __ATOMIC_RELAXED);
+    wasi_config_set_stdout_custom(config, write_to_sink, sink, release_sink);
+}
+
+void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config) {
+    __atomic_add_fetch(&sink->shares, 1, __ATOMIC_RELAXED);
+    wasi_config_set_stderr_custom(config, write_to_sink, sink, release_sink);
+}
+
+size_t wrt_sink_size(wrt_sink_t *sink) {
+    pthread_mutex_lock(&sink->lock);
+    size_t size = sink->end - sink->start;
+    pthread_mutex_unlock(&sink->lock);
+    return size;
+}
+
+size_t wrt_sink_take(wrt_sink_t *sink, uint8_t *to, size_t max) {
+    pthread_mutex_lock(&sink->lock);
+    size_t count = sink->end - sink->start;
+    if (count > max)
+        count = max;
+    if (count)
+        memcpy(to, sink->data + sink->start, count);
+    sink->start += count;
+    pthread_mutex_unlock(&sink->lock);
+    return count;
+}

@@ -1,0 +1,78 @@
+/* What the binding needs in C because Python may not run there, or must not run in between.
+ *
+ * Everything here is safe to call without the GIL. Nothing here calls Python except the host
+ * function trampoline, on the thread that entered the store.
+ */
+#ifndef WRT_NATIVE_H
+#define WRT_NATIVE_H
+
+#include <wasmtime.h>
+
+/* ---- Identity of what was built and of what was loaded ---- */
+
+extern const char wrt_version[];
+extern const char wrt_engine_version[];
+extern const char wrt_engine_build_id[];
+
+/* Writes the build-id of the engine library in this process as hexadecimal digits, NUL-terminated.
+ * Returns false where it has none or `size` is too small.
+ */
+bool wrt_loaded_engine_build_id(char *hex, size_t size);
+
+/* Bytes of C stack between here and the lowest address that the current thread may use. */
+size_t wrt_stack_left(void);
+
+/* ---- Host functions ----
+ *
+ * `env` is the number of a host function and the context's data the number of its store; Python
+ * holds both tables. The trampoline answers with a trap unless Python says that all went well.
+ */
+wasm_trap_t *wrt_host_call(
+    void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
+
+/* ---- Functions are the same where their code and their instance are, however they were reached. */
+
+void wrt_func_identity(const wasmtime_func_t *func, uintptr_t identity[2]);
+
+/* ---- Host objects inside externrefs ----
+ *
+ * An externref carries a key; Python maps keys to objects. When the engine drops the externref, on
+ * whichever thread, the key goes onto a list that Python empties on its next way in.
+ */
+typedef struct wrt_host_refs wrt_host_refs_t;
+
+wrt_host_refs_t *wrt_host_refs_new(void);
+/* Only after the store is gone: its deletion drops the last externrefs. */
+void wrt_host_refs_delete(wrt_host_refs_t *refs);
+bool wrt_host_ref_new(
+    wasmtime_context_t *context, wrt_host_refs_t *refs, uint64_t key, wasmtime_externref_t *out);
+/* The key inside `ref`, or 0 where it holds no host object of ours. */
+uint64_t wrt_host_ref_key(wasmtime_context_t *context, const wasmtime_externref_t *ref);
+/* Moves up to `max` dropped keys into `keys` and returns how many. */
+size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max);
+
+/* ---- Linear memory, bounds checked and copied in one step ---- */
+
+bool wrt_memory_read(
+    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
+    uint8_t *to);
+bool wrt_memory_write(
+    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
+    const uint8_t *from);
+
+/* ---- Sinks: what a WASI program prints ----
+ *
+ * The engine writes on threads of its own, so a sink is a locked buffer that Python drains. Python
+ * and the engine each hold a share, since the engine may let go after the store was deleted.
+ */
+typedef struct wrt_sink wrt_sink_t;
+
+wrt_sink_t *wrt_sink_new(void);
+void wrt_sink_release(wrt_sink_t *sink);
+void wrt_sink_as_stdout(wrt_sink_t *sink, wasi_config_t *config);
+void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
+size_t wrt_sink_size(wrt_sink_t *sink);
+/* Moves up to `max` bytes into `to` and returns how many. */
+size_t wrt_sink_take(wrt_sink_t *sink, uint8_t *to, size_t max);
+
+#endif

@@ -1,0 +1,3 @@
+"""The version of this package, compiled into the extension and compared at import."""
+
+__version__ = "0.1.0"

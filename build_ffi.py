@@ -57,7 +57,9 @@ class Engine(NamedTuple):
 
 def pinned_version() -> str:
     """The engine's version as ``pyproject.toml`` requires it."""
-    found = re.search(r'^requires = \[.*"wasmtime==([0-9.]+)"', (ROOT / "pyproject.toml").read_text(), re.M)
+    found = re.search(
+        r'^requires = \[.*"wasmtime==([0-9.]+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE
+    )
     if not found:
         raise EngineError("pyproject.toml: no 'wasmtime==X.Y.Z' in build-system.requires")
     return found[1]
@@ -78,7 +80,7 @@ def _from_wheel() -> Engine:
         raise EngineError(f"the engine's wheel is not installed: pip install wasmtime=={version}")
     library = Path(spec.origin).parent / target / "_libwasmtime.so"
     if not library.is_file():
-        raise EngineError(f"{library} is missing: reinstall it with pip install --force-reinstall wasmtime=={version}")
+        raise EngineError(f"{library} is missing: pip install --force-reinstall wasmtime=={version}")
     digest = hashlib.sha256(library.read_bytes()).hexdigest()
     if digest != ENGINE_SHA256[target]:
         raise EngineError(
@@ -93,10 +95,10 @@ def _from_release(release: Path, scratch: Path) -> Engine:
         shutil.rmtree(scratch, ignore_errors=True)
         scratch.mkdir(parents=True)
         if zipfile.is_zipfile(release):
-            zipfile.ZipFile(release).extractall(scratch)
+            zipfile.ZipFile(release).extractall(scratch)  # noqa: S202  chosen by whoever builds
         elif tarfile.is_tarfile(release):
             with tarfile.open(release) as archive:
-                archive.extractall(scratch, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))
+                archive.extractall(scratch, **({"filter": "data"} if hasattr(tarfile, "data_filter") else {}))  # noqa: S202
         else:
             raise EngineError(f"WASMTIME_C_API={release} is neither a folder nor a .tar.xz or .zip archive")
         inside = list(scratch.iterdir())
@@ -108,7 +110,7 @@ def _from_release(release: Path, scratch: Path) -> Engine:
                 f"WASMTIME_C_API: {needed} is missing; give a wasmtime-vX.Y.Z-<arch>-<os>-c-api release, "
                 "unpacked or as its archive"
             )
-    found = re.search(r'^#define WASMTIME_VERSION "([^"]+)"', header.read_text(), re.M)
+    found = re.search(r'^#define WASMTIME_VERSION "([^"]+)"', header.read_text(), re.MULTILINE)
     version = found[1] if found else "unknown"
     if version != pinned_version():
         raise EngineError(
@@ -141,7 +143,9 @@ ffi.set_source(
     "wasmtime_rt._ffi",
     '#include <wasmtime.h>\n#include "native.h"\n',
     sources=["wasmtime_rt/_native/native.c"],
-    depends=[str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.iterdir()])],
+    depends=[
+        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.iterdir()])
+    ],
     include_dirs=[str(NATIVE)],
     extra_compile_args=STRICT,
 )

@@ -45,7 +45,9 @@ class BuildExt(build_ext):
     def build_extensions(self):
         # Some Pythons hand down an rpath of their own, which would be looked up before ours.
         linker = self.compiler.linker_so
-        self.compiler.set_executable("linker_so", [word for word in linker if not word.startswith("-Wl,-rpath")])
+        self.compiler.set_executable(
+            "linker_so", [word for word in linker if not word.startswith("-Wl,-rpath")]
+        )
         super().build_extensions()
 
 

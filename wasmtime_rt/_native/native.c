@@ -95,14 +95,29 @@ size_t wrt_stack_left(void) {
 
 extern int wrt_python_host_call(
     uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
+extern int wrt_python_host_call_values(
+    uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
+    wasmtime_val_t *results, size_t nresults);
+
+static uintptr_t store_of(wasmtime_caller_t *caller) {
+    return (uintptr_t)wasmtime_context_get_data(wasmtime_caller_context(caller));
+}
+
+static wasm_trap_t *trap_unless(int went_well) {
+    static const char message[] = "a host function raised an exception";
+    return went_well == 1 ? NULL : wasmtime_trap_new(message, sizeof message - 1);
+}
 
 wasm_trap_t *wrt_host_call(
     void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count) {
-    static const char message[] = "a host function raised an exception";
-    uintptr_t store = (uintptr_t)wasmtime_context_get_data(wasmtime_caller_context(caller));
-    if (wrt_python_host_call(store, (uintptr_t)env, caller, raw, count) == 1)
-        return NULL;
-    return wasmtime_trap_new(message, sizeof message - 1);
+    return trap_unless(wrt_python_host_call(store_of(caller), (uintptr_t)env, caller, raw, count));
+}
+
+wasm_trap_t *wrt_host_call_values(
+    void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
+    wasmtime_val_t *results, size_t nresults) {
+    return trap_unless(wrt_python_host_call_values(
+        store_of(caller), (uintptr_t)env, caller, args, nargs, results, nresults));
 }
 
 /* The engine's record of a function, as the pinned version lays it out. */

@@ -25,10 +25,14 @@ size_t wrt_stack_left(void);
 /* ---- Host functions ----
  *
  * `env` is the number of a host function and the context's data the number of its store; Python
- * holds both tables. The trampoline answers with a trap unless Python says that all went well.
+ * holds both tables. A trampoline answers with a trap unless Python says that all went well. Numbers
+ * go through raw slots; signatures with references through checked values.
  */
 wasm_trap_t *wrt_host_call(
     void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
+wasm_trap_t *wrt_host_call_values(
+    void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
+    wasmtime_val_t *results, size_t nresults);
 
 /* ---- Functions are the same where their code and their instance are, however they were reached. */
 

@@ -1,0 +1,127 @@
+"""The error funnel: whatever C reports becomes one Python exception here.
+
+A failed call can have up to five causes at once; they are looked at in this order: the exception that
+a host function raised, the WebAssembly exception that nothing caught, the exit status of a WASI
+program, the trap code, the engine's message.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
+from .errors import TrapCode, WasmException, WasmExit, WasmFrame, WasmtimeError, WasmTrap
+
+_NOTE = "WebAssembly frames (innermost first):"
+
+
+def error_text(error: Any) -> str:
+    """The message of a ``wasmtime_error_t *``, which stays alive."""
+    message = ffi.new("wasm_byte_vec_t *")
+    lib.wasmtime_error_message(error, message)
+    return take_bytes(message).decode(errors="replace")
+
+
+def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:
+    """Raise what ``error`` says, and free it; ``NULL`` is no error.
+
+    Raises:
+        WasmtimeError: As ``kind``, with the engine's message after ``prefix``.
+    """
+    if error == NULL:
+        return
+    text = error_text(error)
+    lib.wasmtime_error_delete(error)
+    raise kind(prefix + text)
+
+
+def _frames(vector: Any) -> tuple[WasmFrame, ...]:
+    """The frames in a ``wasm_frame_vec_t *``, which is freed."""
+    frames = []
+    for i in range(vector.size):
+        frame = vector.data[i]
+        func_name = lib.wasmtime_frame_func_name(frame)
+        module_name = lib.wasmtime_frame_module_name(frame)
+        frames.append(
+            WasmFrame(
+                lib.wasm_frame_func_index(frame),
+                text_of(func_name) if func_name != NULL else None,
+                text_of(module_name) if module_name != NULL else None,
+                lib.wasm_frame_func_offset(frame),
+                lib.wasm_frame_module_offset(frame),
+            )
+        )
+    lib.wasm_frame_vec_delete(vector)
+    return tuple(frames)
+
+
+def failure(context: Any, error: Any, trap: Any, raised: BaseException | None) -> BaseException:
+    """The exception that a call ended with; ``error`` and ``trap`` are freed.
+
+    Args:
+        context: The store that was entered.
+        error: A ``wasmtime_error_t *`` or ``NULL``.
+        trap: A ``wasm_trap_t *`` or ``NULL``.
+        raised: The exception of a host function, if one raised during this call.
+    """
+    vector = ffi.new("wasm_frame_vec_t *")
+    code = None
+    if trap != NULL:
+        message = ffi.new("wasm_byte_vec_t *")
+        lib.wasm_trap_message(trap, message)
+        text = take_bytes(message).rstrip(b"\0").decode(errors="replace")
+        number = ffi.new("wasmtime_trap_code_t *")
+        if lib.wasmtime_trap_code(trap, number):
+            code = TrapCode(number[0])
+        lib.wasm_trap_trace(trap, vector)
+    else:
+        text = error_text(error)
+        lib.wasmtime_error_wasm_trace(error, vector)
+    frames = _frames(vector)
+    exit_status = ffi.new("int *")
+    exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
+    lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
+    thrown = _take_exception(context)
+    if raised is not None:
+        if not isinstance(raised, WasmExit):  # an exit is asked for, wherever it is asked for
+            _note_frames(raised, frames)
+        return raised
+    if thrown:
+        return WasmException(text, frames)
+    if exited:
+        return WasmExit(exit_status[0])
+    if code is not None or frames:
+        return WasmTrap(text, code, frames)
+    return WasmtimeError(text)
+
+
+def _take_exception(context: Any) -> bool:
+    """Take the exception that is pending on the store, if there is one: it would turn up later."""
+    if not lib.wasmtime_context_has_exception(context):
+        return False
+    exception = ffi.new("wasmtime_exnref_t *")
+    if lib.wasmtime_context_take_exception(context, exception):
+        lib.wasmtime_exnref_unroot(exception)
+    return True
+
+
+def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
+    """Add the WebAssembly frames to a Python exception as one note.
+
+    A note that an inner call left is kept where it ends with the same frames, since the inner call
+    saw more of the same stack; any other older note is replaced.
+    """
+    if not frames:
+        return
+    lines = [f"  {frame}" for frame in frames]
+    notes = [note for note in getattr(raised, "__notes__", ()) if isinstance(note, str)]
+    for old in notes:
+        if old.startswith(_NOTE):
+            if old.splitlines()[-len(lines) :] == lines:
+                return
+            notes.remove(old)
+            break
+    notes.append("\n".join([_NOTE, *lines]))
+    with contextlib.suppress(Exception):  # one that refuses attributes stays without a note
+        raised.__notes__ = notes  # type: ignore[attr-defined]  # Python 3.10 has no add_note

@@ -1,0 +1,142 @@
+"""Imports: finding what a module asks for, and saying at once all that is missing or wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from ._abstract import AbstractInstance
+from ._convert import check_store
+from .annotations import check_callable
+from .errors import LinkError
+from .externs import StoreItem
+from .func import TypedFunc, WasmFunc
+from .globals import WasmGlobal
+from .memory import WasmMemory
+from .module import WasmModule
+from .store import WasmStore
+from .table import WasmTable
+from .types import WasmFuncType, WasmGlobalType, WasmImportType
+from .values import is_wasm_convertible, shown
+
+Imports = Mapping[str, Any] | Sequence[Any] | None
+Lookup = Callable[[int, WasmImportType], object]
+
+MISSING = object()
+
+
+class HostDefinition:
+    """A Python function defined in advance, for any store."""
+
+    __slots__ = ("function", "type")
+
+    def __init__(self, function: Callable[..., Any], func_type: WasmFuncType | None) -> None:
+        self.function, self.type = check_callable(function), func_type
+
+
+def lookup(module: WasmModule, imports: Imports) -> Lookup:
+    """How to find an import by its position and names in what a user gave.
+
+    Raises:
+        TypeError: It is neither a mapping nor a sequence.
+        LinkError: It is a sequence of another length than the module's imports.
+    """
+    given = {} if imports is None else imports
+    if isinstance(given, Mapping):
+        return lambda _, wanted: _find(given, wanted)
+    if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
+        raise TypeError(f"imports: expected a mapping of mappings or a sequence, got {shown(given)}")
+    if len(given) != len(module.imports):
+        listed = "".join(f"\n  {wanted}" for wanted in module.imports)
+        raise LinkError(
+            f"imports: expected a sequence of {len(module.imports)}, got {len(given)}; "
+            f"the module asks for{listed}"
+        )
+    items = list(given)
+    return lambda position, _: items[position]
+
+
+def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
+    inner = given.get(wanted.module, MISSING)
+    if inner is MISSING:
+        return MISSING
+    if isinstance(inner, AbstractInstance):
+        inner = inner.exports  # type: ignore[attr-defined]
+    if not isinstance(inner, Mapping):
+        raise TypeError(
+            f"imports[{wanted.module!r}]: expected a mapping from names to items, got {shown(inner)}"
+        )
+    return inner.get(wanted.name, MISSING)
+
+
+def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> list[Any]:
+    """What to instantiate ``module`` in ``store`` with, in the module's order.
+
+    Nothing is made in the store unless everything is found and fits.
+
+    Raises:
+        LinkError: Something is missing or of the wrong type; the text lists all of it.
+        WrongEngineError: The module and the store are of two engines.
+        WrongStoreError: An import lives in another store.
+    """
+    module._pointer_for(store.engine)
+    found, problems = [], []
+    for position, wanted in enumerate(module.imports):
+        item = find(position, wanted)
+        if isinstance(item, TypedFunc):
+            item = item.func
+        if isinstance(item, StoreItem):
+            check_store(store, item, str(wanted))
+        problem = _problem(item, wanted)
+        if problem:
+            problems.append(f"\n  {wanted}: {problem}")
+        found.append(item)
+    if problems:
+        total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
+        raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
+    return [_made(store, item, wanted) for item, wanted in zip(found, module.imports, strict=True)]
+
+
+def _problem(item: object, wanted: WasmImportType) -> str | None:
+    """Why ``item`` cannot serve as ``wanted``, if it cannot."""
+    expected = wanted.type
+    if item is MISSING:
+        return "missing"
+    if isinstance(item, StoreItem):
+        given = cast("Any", item).type
+        size = (item.size,) if isinstance(item, (WasmMemory, WasmTable)) else ()
+        if type(given) is type(expected) and given.matches(expected, *size):
+            return None
+        return f"got {given}" + (f", which is {size[0]} large now" if size else "")
+    if isinstance(expected, WasmFuncType):
+        if isinstance(item, HostDefinition):
+            fits = item.type is None or item.type.matches(expected)
+            return None if fits else f"got a Python function of type {item.type}"
+        try:
+            check_callable(item)
+        except TypeError as problem:
+            return str(problem)
+        return None
+    if isinstance(expected, WasmGlobalType) and not expected.mutable:
+        return None if is_wasm_convertible(item, expected.content) else f"got {shown(item)}"
+    return f"got {shown(item)}"
+
+
+def _made(store: WasmStore, item: Any, wanted: WasmImportType) -> Any:
+    """``item`` as something that lives in ``store``."""
+    if isinstance(item, StoreItem):
+        return item
+    if isinstance(wanted.type, WasmFuncType):
+        if isinstance(item, HostDefinition):
+            return WasmFunc(store, item.function, item.type or wanted.type)
+        return WasmFunc(store, item, wanted.type)
+    return WasmGlobal(store, wanted.type, item)  # type: ignore[arg-type]
+
+
+def _hint(problems: list[str]) -> str:
+    text = "".join(problems)
+    if '"wasi_' in text:
+        return "\nhint: this is a WASI program: instantiate it with a WasmLinker after its define_wasi()"
+    if '"env" "emscripten_' in text or '"env" "invoke_' in text:
+        return "\nhint: this was compiled by Emscripten to run beside its own JavaScript"
+    return ""

@@ -1,0 +1,95 @@
+"""The engine's C API: the only module that imports the compiled extension.
+
+It checks at import that the extension is of this version of the package and that the engine library
+in the process is the one that the extension was compiled against, and it holds `Handle`, by which
+everything that is reference-counted in C is owned.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._version import __version__
+from .errors import ClosedError
+
+_REINSTALL = "reinstall it: pip install --force-reinstall wasmtime-rt"
+
+try:
+    from . import _ffi  # type: ignore[attr-defined]
+except ImportError as problem:
+    raise ImportError(
+        f"wasmtime_rt: its compiled extension does not load ({problem}); {_REINSTALL}"
+    ) from problem
+
+ffi: Any = _ffi.ffi
+lib: Any = _ffi.lib
+NULL: Any = ffi.NULL
+
+
+def _check_build() -> None:
+    built_for = ffi.string(lib.wrt_version).decode()
+    if built_for != __version__:
+        raise ImportError(
+            f"wasmtime_rt {__version__}: its compiled extension is of {built_for}; {_REINSTALL}"
+        )
+    expected = ffi.string(lib.wrt_engine_build_id).decode()
+    loaded = ffi.new("char[]", 129)
+    found = ffi.string(loaded).decode() if lib.wrt_loaded_engine_build_id(loaded, 129) else "none"
+    if found != expected:
+        raise ImportError(
+            f"wasmtime_rt {__version__}: the engine library is another one than it was built with: expected "
+            f"build-id {expected}, got {found}; {_REINSTALL}"
+        )
+
+
+_check_build()
+
+#: The version of the engine, as in ``"50.0.1"``.
+engine_version: str = ffi.string(lib.wrt_engine_version).decode()
+
+
+class Handle:
+    """A C object that is shared by counting: the engine frees it when the last owner lets go.
+
+    Closing takes it away from later users. A call that is running with it on another thread keeps it
+    alive until it returns, since `get` hands out an owning pointer.
+    """
+
+    __slots__ = ("_name", "_pointer")
+
+    def __init__(self, pointer: Any, delete: Callable[[Any], None], name: str) -> None:
+        self._pointer = ffi.gc(pointer, delete)
+        self._name = name
+
+    def get(self) -> Any:
+        """The pointer: keep it in a variable while C works with it.
+
+        Raises:
+            ClosedError: `close` was called.
+        """
+        pointer = self._pointer
+        if pointer is None:
+            raise ClosedError(f"this {self._name} was closed")
+        return pointer
+
+    @property
+    def is_open(self) -> bool:
+        """Whether `get` will answer."""
+        return self._pointer is not None
+
+    def close(self) -> None:
+        """Let go of the C object."""
+        self._pointer = None
+
+
+def take_bytes(vector: Any) -> bytes:
+    """The content of a ``wasm_byte_vec_t *``, which is freed."""
+    content = bytes(ffi.buffer(vector.data, vector.size)) if vector.size else b""
+    lib.wasm_byte_vec_delete(vector)
+    return content
+
+
+def text_of(name: Any) -> str:
+    """The content of a borrowed ``wasm_name_t *`` as text."""
+    return bytes(ffi.buffer(name.data, name.size)).decode(errors="replace") if name.size else ""

@@ -1,0 +1,277 @@
+"""Types, from C to Python and back.
+
+``wasm_valtype_kind`` aborts on v128 and on most references, so value types go through
+``wasmtime_valtype_t``. A type that a module defines is kept as the engine's own handle: only the
+engine can compare two of them.
+"""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+from ._binary import ModuleTables, TableLimits
+from ._failure import check
+from ._lowlevel import ffi, lib, text_of
+from .errors import WasmtimeError, WrongEngineError
+from .types import (
+    DefinedType,
+    WasmExportType,
+    WasmExternType,
+    WasmFuncType,
+    WasmGlobalType,
+    WasmImportType,
+    WasmMemoryType,
+    WasmTableType,
+    WasmTagType,
+    WasmValType,
+)
+
+_NUMBERS = (WasmValType.I32, WasmValType.I64, WasmValType.F32, WasmValType.F64, WasmValType.V128)
+_NUMBER_KINDS = {valtype: kind for kind, valtype in enumerate(_NUMBERS[:4])}
+
+_HEAPS = (
+    "extern", "noextern", "func", "(func)", "nofunc", "any", "none", "eq",
+    "i31", "array", "(array)", "struct", "(struct)", "exn", "(exn)", "noexn",
+)  # fmt: skip
+
+_nesting = threading.local()
+_MAX_NESTING = 2
+
+
+class EngineType(DefinedType):
+    """A type that a module defines, as the engine that compiled the module knows it.
+
+    Attributes:
+        pointer: A nullable reference to this type, as an owned ``wasm_valtype_t *``.
+        engine: The ``wasm_engine_t *`` that it belongs to; the very object is its identity.
+    """
+
+    __slots__ = ("engine", "pointer")
+
+    def __init__(self, kind: str, pointer: Any, engine: Any) -> None:
+        super().__init__(kind)
+        self.pointer = ffi.gc(pointer, lib.wasm_valtype_delete)
+        self.engine = engine
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, EngineType):
+            return NotImplemented
+        if self.engine is not other.engine or self.kind != other.kind:
+            return False
+        return bool(lib.wasmtime_wasm_valtype_equal(self.pointer, other.pointer))
+
+    def __hash__(self) -> int:
+        return hash((self.kind, id(self.engine)))
+
+    def describe(self) -> str:
+        """The definition as text; what nests deeply, or in itself, is cut short."""
+        depth = getattr(_nesting, "depth", 0)
+        if depth == _MAX_NESTING:
+            return f"({self.kind} ...)"
+        _nesting.depth = depth + 1
+        parts = ffi.new("wasmtime_valtype_t *")
+        lib.wasmtime_valtype_new(self.pointer, parts)
+        try:
+            return self._definition(parts.reftype.heaptype.of)
+        finally:
+            lib.wasmtime_valtype_delete(parts)
+            _nesting.depth = depth
+
+    def _definition(self, of: Any) -> str:
+        if self.kind == "func":
+            return str(functype(of.concrete_func, self.engine))
+        field = ffi.new("wasmtime_field_type_t *")
+        if self.kind == "array":
+            lib.wasmtime_array_type_element(of.concrete_array, field)
+            return f"(array {self._field(field)})"
+        if self.kind == "struct":
+            fields = []
+            for i in range(lib.wasmtime_struct_type_num_fields(of.concrete_struct)):
+                lib.wasmtime_struct_type_field(of.concrete_struct, i, field)
+                fields.append(f" (field {self._field(field)})")
+            return f"(struct{''.join(fields)})"
+        tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
+        try:
+            return str(WasmTagType(functype(lib.wasm_tagtype_functype(tag), self.engine)))
+        finally:
+            lib.wasm_tagtype_delete(tag)
+
+    def _field(self, field: Any) -> str:
+        try:
+            packed = ("i8", "i16")
+            kind = field.storage.kind
+            text = packed[kind] if kind < len(packed) else str(valtype(field.storage.valtype, self.engine))
+            return f"(mut {text})" if field.mutable_ else text
+        finally:
+            lib.wasmtime_field_type_delete(field)
+
+
+def valtype(pointer: Any, engine: Any) -> WasmValType:
+    """The value type behind a borrowed ``wasm_valtype_t *`` of ``engine``."""
+    parts = ffi.new("wasmtime_valtype_t *")
+    lib.wasmtime_valtype_new(pointer, parts)
+    try:
+        if parts.kind < len(_NUMBERS):
+            return _NUMBERS[parts.kind]
+        nullable = parts.reftype.nullable
+        heap = _HEAPS[parts.reftype.heaptype.kind]
+        if not heap.startswith("("):
+            return WasmValType.ref(heap, nullable=nullable)
+        parts.reftype.nullable = True
+        whole = lib.wasmtime_valtype_to_wasm(engine, parts)
+        return WasmValType.ref(EngineType(heap.strip("()"), whole, engine), nullable=nullable)
+    finally:
+        lib.wasmtime_valtype_delete(parts)
+
+
+def functype(pointer: Any, engine: Any) -> WasmFuncType:
+    """The function type behind a borrowed ``wasm_functype_t *``."""
+    sides = lib.wasm_functype_params(pointer), lib.wasm_functype_results(pointer)
+    return WasmFuncType(*([valtype(side.data[i], engine) for i in range(side.size)] for side in sides))
+
+
+def memorytype(pointer: Any) -> WasmMemoryType:
+    """The memory type behind a borrowed ``wasm_memorytype_t *``."""
+    maximum = ffi.new("uint64_t *")
+    bounded = lib.wasmtime_memorytype_maximum(pointer, maximum)
+    return WasmMemoryType(
+        lib.wasmtime_memorytype_minimum(pointer),
+        maximum[0] if bounded else None,
+        bool(lib.wasmtime_memorytype_is64(pointer)),
+        bool(lib.wasmtime_memorytype_isshared(pointer)),
+        lib.wasmtime_memorytype_page_size(pointer),
+    )
+
+
+def _externtype(pointer: Any, engine: Any, limits: TableLimits | None) -> WasmExternType:
+    kind = lib.wasm_externtype_kind(pointer)
+    if kind == lib.WASM_EXTERN_FUNC:
+        return functype(lib.wasm_externtype_as_functype_const(pointer), engine)
+    if kind == lib.WASM_EXTERN_GLOBAL:
+        global_ = lib.wasm_externtype_as_globaltype_const(pointer)
+        mutable = lib.wasm_globaltype_mutability(global_) == lib.WASM_VAR
+        return WasmGlobalType(valtype(lib.wasm_globaltype_content(global_), engine), mutable)
+    if kind == lib.WASM_EXTERN_MEMORY:
+        return memorytype(lib.wasm_externtype_as_memorytype_const(pointer))
+    if kind == lib.WASM_EXTERN_TABLE:
+        table = lib.wasm_externtype_as_tabletype_const(pointer)
+        minimum, maximum, is64 = limits or TableLimits(0, None, is64=False)
+        return WasmTableType(valtype(lib.wasm_tabletype_element(table), engine), minimum, maximum, is64)
+    tag = lib.wasm_externtype_as_tagtype_const(pointer)
+    return WasmTagType(functype(lib.wasm_tagtype_functype(tag), engine))
+
+
+def module_imports(module: Any, engine: Any, tables: ModuleTables) -> tuple[WasmImportType, ...]:
+    """The imports of a ``wasmtime_module_t *``, in order."""
+    vector = ffi.new("wasm_importtype_vec_t *")
+    lib.wasmtime_module_imports(module, vector)
+    try:
+        return tuple(
+            WasmImportType(
+                text_of(lib.wasm_importtype_module(vector.data[i])),
+                text_of(lib.wasm_importtype_name(vector.data[i])),
+                _externtype(lib.wasm_importtype_type(vector.data[i]), engine, tables.imports.get(i)),
+            )
+            for i in range(vector.size)
+        )
+    finally:
+        lib.wasm_importtype_vec_delete(vector)
+
+
+def module_exports(module: Any, engine: Any, tables: ModuleTables) -> tuple[WasmExportType, ...]:
+    """The exports of a ``wasmtime_module_t *``, in order."""
+    vector = ffi.new("wasm_exporttype_vec_t *")
+    lib.wasmtime_module_exports(module, vector)
+    try:
+        found = []
+        for i in range(vector.size):
+            name = text_of(lib.wasm_exporttype_name(vector.data[i]))
+            pointer = lib.wasm_exporttype_type(vector.data[i])
+            found.append(WasmExportType(name, _externtype(pointer, engine, tables.exports.get(name))))
+        return tuple(found)
+    finally:
+        lib.wasm_exporttype_vec_delete(vector)
+
+
+# ---- From Python to C: the caller owns what is returned
+
+
+def valtype_to_c(given: WasmValType, engine: Any) -> Any:
+    """``given`` as a new ``wasm_valtype_t *``.
+
+    Raises:
+        WrongEngineError: It is a type that a module of another engine defines.
+    """
+    if given in _NUMBER_KINDS:
+        return lib.wasm_valtype_new(_NUMBER_KINDS[given])
+    if given.kind == "v128":
+        return lib.wasmtime_wasm_valtype_v128()
+    parts = ffi.new("wasmtime_valtype_t *")
+    if isinstance(given.heap, EngineType):
+        if given.heap.engine is not engine:
+            raise WrongEngineError(f"{given} is defined by a module of another engine")
+        lib.wasmtime_valtype_new(given.heap.pointer, parts)
+        parts.reftype.nullable = given.nullable
+        try:
+            return lib.wasmtime_valtype_to_wasm(engine, parts)
+        finally:
+            lib.wasmtime_valtype_delete(parts)
+    parts.kind = lib.WASMTIME_VALTYPE_KIND_REF
+    parts.reftype.nullable = given.nullable
+    parts.reftype.heaptype.kind = _HEAPS.index(str(given.heap))
+    return lib.wasmtime_valtype_to_wasm(engine, parts)
+
+
+def functype_to_c(given: WasmFuncType, engine: Any) -> Any:
+    """``given`` as a ``wasm_functype_t *`` that Python owns."""
+    sides = []
+    for types in (given.params, given.results):
+        vector = ffi.new("wasm_valtype_vec_t *")
+        lib.wasm_valtype_vec_new_uninitialized(vector, len(types))
+        for i, item in enumerate(types):
+            vector.data[i] = valtype_to_c(item, engine)
+        sides.append(vector)
+    return ffi.gc(lib.wasm_functype_new(*sides), lib.wasm_functype_delete)
+
+
+def globaltype_to_c(given: WasmGlobalType, engine: Any) -> Any:
+    """``given`` as a ``wasm_globaltype_t *`` that Python owns."""
+    mutability = lib.WASM_VAR if given.mutable else lib.WASM_CONST
+    made = lib.wasm_globaltype_new(valtype_to_c(given.content, engine), mutability)
+    return ffi.gc(made, lib.wasm_globaltype_delete)
+
+
+def memorytype_to_c(given: WasmMemoryType) -> Any:
+    """``given`` as a ``wasm_memorytype_t *`` that Python owns.
+
+    Raises:
+        WasmtimeError: The engine knows no such memory.
+    """
+    made = ffi.new("wasm_memorytype_t **")
+    bounded = given.max is not None
+    check(
+        lib.wasmtime_memorytype_new(
+            given.min,
+            bounded,
+            given.max or 0,
+            given.is64,
+            given.shared,
+            given.page_size.bit_length() - 1,
+            made,
+        )
+    )
+    return ffi.gc(made[0], lib.wasm_memorytype_delete)
+
+
+def tabletype_to_c(given: WasmTableType, engine: Any) -> Any:
+    """``given`` as a ``wasm_tabletype_t *`` that Python owns.
+
+    Raises:
+        WasmtimeError: Indices are 64 bits wide, for which the C API has no constructor.
+    """
+    if given.is64:
+        raise WasmtimeError(f"{given}: the engine's C API cannot make a table with 64-bit indices")
+    limits = ffi.new("wasm_limits_t *", (given.min, 0xFFFFFFFF if given.max is None else given.max))
+    made = lib.wasm_tabletype_new(valtype_to_c(given.element, engine), limits)
+    return ffi.gc(made, lib.wasm_tabletype_delete)

@@ -1,0 +1,77 @@
+"""Engines: a compiler with its settings."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._abstract import AbstractEngine
+from ._lowlevel import Handle, lib
+from .config import WasmConfig
+
+
+class WasmEngine(AbstractEngine):
+    """A compiler with its settings. One serves a whole program: threads and stores share it.
+
+    Args:
+        config: Its settings; the engine's defaults if not given.
+
+    Raises:
+        TypeError: ``config`` is no `WasmConfig`.
+        WasmtimeError: The settings do not go together.
+
+    C API: ``wasm_engine_new_with_config``.
+    """
+
+    __slots__ = ("__weakref__", "_config", "_handle")
+
+    def __init__(self, config: WasmConfig | None = None) -> None:
+        config = WasmConfig() if config is None else config
+        if not isinstance(config, WasmConfig):
+            raise TypeError(f"config: expected a WasmConfig, got {config!r}")
+        self._config = config
+        engine = lib.wasm_engine_new_with_config(config._to_c())
+        self._handle = Handle(engine, lib.wasm_engine_delete, "engine")
+
+    @property
+    def config(self) -> WasmConfig:
+        """The settings that it was made with."""
+        return self._config
+
+    def increment_epoch(self) -> None:
+        """Move the engine's epoch on by one tick: stores whose deadline it reaches trap.
+
+        May be called from any thread while others run WebAssembly.
+
+        Raises:
+            ClosedError: The engine was closed.
+
+        C API: ``wasmtime_engine_increment_epoch``.
+        """
+        lib.wasmtime_engine_increment_epoch(self._handle.get())
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it was not closed."""
+        return self._handle.is_open
+
+    def close(self) -> None:
+        """Let go of the engine. What was made with it keeps working."""
+        self._handle.close()
+
+    @property
+    def _pointer(self) -> Any:
+        return self._handle.get()
+
+    def __repr__(self) -> str:
+        return f"<WasmEngine {self._config!r}{'' if self.is_valid else ' closed'}>"
+
+
+def check_engine(engine: object) -> WasmEngine:
+    """``engine`` itself.
+
+    Raises:
+        TypeError: It is no engine.
+    """
+    if not isinstance(engine, WasmEngine):
+        raise TypeError(f"engine: expected a WasmEngine, got {engine!r}")
+    return engine

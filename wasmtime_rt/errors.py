@@ -1,0 +1,217 @@
+"""What can go wrong, as exceptions.
+
+::
+
+    WasmtimeError
+    ├── CompileError            not valid WebAssembly, or not valid WAT
+    ├── LinkError               imports are missing or have the wrong type
+    ├── WasmTrap                WebAssembly stopped: .code and .frames say why and where
+    ├── WasmException           WebAssembly threw an exception that nothing caught
+    ├── WasmExit                a WASI program asked to exit: .code
+    └── MisuseError             the call itself was wrong; the engine never saw it
+        ├── ClosedError
+        │   └── StoreClosedError
+        ├── WrongStoreError     things of two stores were mixed
+        ├── WrongEngineError    things of two engines were mixed
+        ├── StoreBusyError      another thread is inside the store, or a call is running
+        └── MemoryViewError     a view is refused, or is in the way of closing
+
+Values of the wrong Python type, shape or range raise ``TypeError``, ``ValueError``, ``OverflowError``,
+``IndexError`` and ``KeyError`` as usual. An exception that a host function raises comes out of the
+call as itself.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class WasmtimeError(Exception):
+    """The root of all that the engine or this package refuses.
+
+    Attributes:
+        message: The whole text, as in ``str(error)``.
+    """
+
+    @property
+    def message(self) -> str:
+        """The whole text, as in ``str(error)``."""
+        return str(self)
+
+
+class CompileError(WasmtimeError):
+    """The source is not a valid WebAssembly module, or uses a feature that the engine has off."""
+
+
+class LinkError(WasmtimeError):
+    """A module cannot be instantiated with these imports; the text lists every one that is wrong."""
+
+
+class TrapCode(enum.IntEnum):
+    """Why WebAssembly trapped. Numbers that this version does not know get a member of their own.
+
+    >>> TrapCode(7)
+    <TrapCode.INTEGER_DIVISION_BY_ZERO: 7>
+    >>> TrapCode(250).name
+    'UNKNOWN_250'
+    """
+
+    STACK_OVERFLOW = 0
+    MEMORY_OUT_OF_BOUNDS = 1
+    HEAP_MISALIGNED = 2
+    TABLE_OUT_OF_BOUNDS = 3
+    INDIRECT_CALL_TO_NULL = 4
+    BAD_SIGNATURE = 5
+    INTEGER_OVERFLOW = 6
+    INTEGER_DIVISION_BY_ZERO = 7
+    BAD_CONVERSION_TO_INTEGER = 8
+    UNREACHABLE_CODE_REACHED = 9
+    INTERRUPT = 10
+    OUT_OF_FUEL = 11
+    ATOMIC_WAIT_NON_SHARED_MEMORY = 12
+    NULL_REFERENCE = 13
+    ARRAY_OUT_OF_BOUNDS = 14
+    ALLOCATION_TOO_LARGE = 15
+    CAST_FAILURE = 16
+    CANNOT_ENTER_COMPONENT = 17
+    NO_ASYNC_RESULT = 18
+    UNHANDLED_TAG = 19
+    CONTINUATION_ALREADY_CONSUMED = 20
+    DISABLED_OPCODE = 21
+    ASYNC_DEADLOCK = 22
+    CANNOT_LEAVE_COMPONENT = 23
+    CANNOT_BLOCK_SYNC_TASK = 24
+    INVALID_CHAR = 25
+    DEBUG_ASSERT_STRING_ENCODING_FINISHED = 26
+    DEBUG_ASSERT_EQUAL_CODE_UNITS = 27
+    DEBUG_ASSERT_POINTER_ALIGNED = 28
+    DEBUG_ASSERT_UPPER_BITS_UNSET = 29
+    STRING_OUT_OF_BOUNDS = 30
+    LIST_OUT_OF_BOUNDS = 31
+    INVALID_DISCRIMINANT = 32
+    UNALIGNED_POINTER = 33
+    TASK_CANCEL_NOT_CANCELLED = 34
+    TASK_CANCEL_OR_RETURN_TWICE = 35
+    SUBTASK_CANCEL_AFTER_TERMINAL = 36
+    TASK_RETURN_INVALID = 37
+    WAITABLE_SET_DROP_HAS_WAITERS = 38
+    SUBTASK_DROP_NOT_RESOLVED = 39
+    THREAD_NEW_INDIRECT_INVALID_TYPE = 40
+    THREAD_NEW_INDIRECT_UNINITIALIZED = 41
+    BACKPRESSURE_OVERFLOW = 42
+    UNSUPPORTED_CALLBACK_CODE = 43
+    CANNOT_RESUME_THREAD = 44
+    CONCURRENT_FUTURE_STREAM_OP = 45
+    REFERENCE_COUNT_OVERFLOW = 46
+    STREAM_OP_TOO_BIG = 47
+    WAITABLE_SYNC_AND_ASYNC = 48
+    UNCAUGHT_EXCEPTION = 49
+    READ_FROM_DROPPED_STREAM = 50
+    WRITE_TO_DROPPED_STREAM = 51
+    WRITE_TO_DROPPED_FUTURE = 52
+    LIFT_DROPPED_STREAM = 53
+
+    @classmethod
+    def _missing_(cls, value: object) -> TrapCode | None:
+        if not isinstance(value, int) or not 0 <= value <= 255:
+            return None
+        unknown = int.__new__(cls, value)
+        unknown._name_ = f"UNKNOWN_{value}"
+        unknown._value_ = value
+        return unknown
+
+
+@dataclass(frozen=True)
+class WasmFrame:
+    """One call that was active when WebAssembly stopped.
+
+    Attributes:
+        func_index: The function's index in its module.
+        func_name: The function's name from the module's name section, if it has one.
+        module_name: The module's name from the same section, if it has one.
+        func_offset: Byte offset of the instruction from the start of the function.
+        module_offset: Byte offset of the instruction from the start of the module.
+    """
+
+    func_index: int
+    func_name: str | None
+    module_name: str | None
+    func_offset: int
+    module_offset: int
+
+    def __str__(self) -> str:
+        name = self.func_name or f"<wasm function {self.func_index}>"
+        where = f"{self.module_name}!{name}" if self.module_name else name
+        return f"{where} at 0x{self.module_offset:x}"
+
+
+class WasmTrap(WasmtimeError):
+    """WebAssembly stopped: a division by zero, an access out of bounds, fuel that ran out.
+
+    Attributes:
+        code: Why, or ``None`` where the engine gives no code.
+        frames: The calls that were active, innermost first.
+    """
+
+    def __init__(
+        self, message: str, code: TrapCode | None = None, frames: tuple[WasmFrame, ...] = ()
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.frames = frames
+
+
+class WasmException(WasmtimeError):
+    """WebAssembly threw an exception that nothing in WebAssembly caught.
+
+    Attributes:
+        frames: The calls that were active, innermost first.
+    """
+
+    def __init__(self, message: str, frames: tuple[WasmFrame, ...] = ()) -> None:
+        super().__init__(message)
+        self.frames = frames
+
+
+class WasmExit(WasmtimeError):
+    """A WASI program asked to exit. Code 0 is success, as for any program.
+
+    Attributes:
+        code: The exit code, 0 to 255 for well-behaved programs.
+    """
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+    def __str__(self) -> str:
+        return f"the program exited with code {self.code}"
+
+
+class MisuseError(WasmtimeError):
+    """The call itself was wrong, and was refused before the engine saw it."""
+
+
+class ClosedError(MisuseError):
+    """It was closed."""
+
+
+class StoreClosedError(ClosedError):
+    """The store was closed, and with it everything that lives in it."""
+
+
+class WrongStoreError(MisuseError):
+    """Something of one store was used with another."""
+
+
+class WrongEngineError(MisuseError):
+    """Something of one engine was used with another."""
+
+
+class StoreBusyError(MisuseError):
+    """Another thread is inside the store, or a call is running that does not allow this."""
+
+
+class MemoryViewError(MisuseError, BufferError):
+    """A view of a memory that may move was asked for, or a view is in the way of closing its store."""

@@ -1,0 +1,67 @@
+"""What lives in a store: the ground that functions, memories, globals and tables share."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ._abstract import WasmtimeResource
+from .errors import ClosedError
+from .store import WasmStore
+
+
+class StoreItem(WasmtimeResource):
+    """Something inside a store. It keeps the store alive; two of the same are equal and hash equal.
+
+    ``_handle`` is the C struct that names it, ``_identity`` what makes it the same as another.
+    """
+
+    __slots__ = ("__weakref__", "_handle", "_identity", "_store")
+    _store: WasmStore
+    _handle: Any
+    _identity: tuple[object, ...]
+
+    def _place(self, store: WasmStore, handle: Any, identity: tuple[object, ...]) -> None:
+        self._store, self._handle, self._identity = store, handle, (store._core.number, *identity)
+
+    @property
+    def store(self) -> WasmStore:
+        """The store that it lives in."""
+        return self._store
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether neither it nor its store was closed."""
+        return self._handle is not None and self._store.is_valid
+
+    def close(self) -> None:
+        """Refuse further use of this object. The store keeps what it names until the store is closed."""
+        self._handle = None
+
+    @property
+    def _live(self) -> Any:
+        """The handle.
+
+        Raises:
+            ClosedError: This object was closed.
+        """
+        handle = self._handle
+        if handle is None:
+            raise ClosedError(f"this {type(self).__name__} was closed")
+        return handle
+
+    @property
+    def _state(self) -> str:
+        return "" if self.is_valid else " closed"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, StoreItem):
+            return NotImplemented
+        return type(self) is type(other) and self._identity == other._identity
+
+    def __hash__(self) -> int:
+        return hash(self._identity)
+
+
+def same_words(handle: Any, *names: str) -> tuple[int, ...]:
+    """The numbers in a handle that tell two of a kind apart."""
+    return tuple(getattr(handle, name) for name in names)

@@ -1,0 +1,251 @@
+"""Instances: a module brought to life in a store, and what it exports."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar, overload
+
+from . import _linking
+from ._abstract import AbstractInstance
+from ._failure import failure
+from ._lowlevel import NULL, ffi, lib
+from .errors import ClosedError, LinkError, WasmtimeError
+from .func import WasmFunc
+from .globals import WasmGlobal
+from .memory import WasmMemory
+from .module import WasmModule
+from .store import WasmStore, check_store_argument
+from .table import WasmTable
+from .tag import WasmTag
+from .types import WasmExternType
+from .values import shown
+
+WasmExtern = WasmFunc | WasmMemory | WasmGlobal | WasmTable | WasmTag
+"""Anything that modules import and export; each has a ``.type``."""
+
+_KINDS: tuple[tuple[str, Any], ...] = (
+    ("func", WasmFunc),
+    ("global", WasmGlobal),
+    ("table", WasmTable),
+    ("memory", WasmMemory),
+    ("sharedmemory", None),
+    ("tag", WasmTag),
+)
+_KIND_NUMBERS = {kind: number for number, (_, kind) in enumerate(_KINDS) if kind is not None}
+
+E = TypeVar("E", WasmFunc, WasmMemory, WasmGlobal, WasmTable, WasmTag)
+
+
+def wrap_extern(store: WasmStore, item: Any, extern_type: WasmExternType, name: str) -> WasmExtern:
+    """The Python object for the ``wasmtime_extern_t *`` ``item``, which is copied and freed."""
+    try:
+        field, kind = _KINDS[item.kind]
+        if kind is None:
+            raise WasmtimeError(f"{name}: shared memories cannot be reached from Python yet")
+        member = getattr(item.of, field)
+        handle = ffi.new(f"wasmtime_{field}_t *", member)
+    finally:
+        lib.wasmtime_extern_delete(item)
+    if kind is WasmFunc:
+        return WasmFunc._wrap(store, handle, extern_type, name)  # type: ignore[arg-type]
+    wrapped: WasmExtern = kind._wrap(store, handle, extern_type)
+    return wrapped
+
+
+def extern_to_c(extern: WasmExtern, out: Any) -> None:
+    """Write ``extern`` into the ``wasmtime_extern_t *`` ``out``."""
+    number = _KIND_NUMBERS[next(kind for kind in _KIND_NUMBERS if isinstance(extern, kind))]
+    out.kind = number
+    setattr(out.of, _KINDS[number][0], extern._live[0])
+
+
+class WasmExports(Mapping[str, WasmExtern]):
+    """An instance's exports: a mapping in export order that also answers attributes.
+
+    ``exports["add"]`` is exact; ``exports.add`` is shorter, where no method of mappings has that name.
+    The same export is always the same Python object.
+    """
+
+    __slots__ = ("__cache", "__instance", "__types")
+
+    def __init__(self, instance: WasmInstance) -> None:
+        self.__instance = instance
+        self.__types = {export.name: export.type for export in instance.module.exports}
+        self.__cache: dict[str, WasmExtern] = {}
+
+    def __getitem__(self, name: str) -> WasmExtern:
+        try:
+            return self.__cache[name]
+        except KeyError:
+            pass
+        if name not in self.__types:
+            offered = ", ".join(self.__types) or "nothing"
+            raise KeyError(f"no export {name!r}; the module exports {offered}")
+        found = self.__instance._export(name, self.__types[name])
+        return self.__cache.setdefault(name, found)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__") and name.endswith("__") and name not in self.__types:
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except KeyError as missing:
+            raise AttributeError(str(missing.args[0])) from None
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.__types)
+
+    def __len__(self) -> int:
+        return len(self.__types)
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *(name for name in self.__types if name.isidentifier())]
+
+    def __repr__(self) -> str:
+        return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"
+
+
+class WasmInstance(AbstractInstance):
+    """A module brought to life in a store.
+
+    >>> import wasmtime_rt as w
+    >>> engine = w.WasmEngine()
+    >>> module = w.WasmModule(engine, '''(module
+    ...     (import "env" "log" (func $log (param i32)))
+    ...     (func (export "run") (param i32) (call $log (local.get 0))))''')
+    >>> instance = w.WasmInstance(w.WasmStore(engine), module, {"env": {"log": print}})
+    >>> instance.exports.run(42)
+    42
+
+    Args:
+        store: The store to make it in.
+        module: The module.
+        imports: What it asks for: a mapping of mappings, ``{"env": {"log": print}}``, whose inner
+            mappings may be the exports of another instance, or a flat sequence in the module's order.
+            A Python callable serves as a function, a plain value as an immutable global.
+
+    Raises:
+        LinkError: Imports are missing or of the wrong type; the text lists all of them.
+        WasmTrap: The start function, or the placing of data, trapped.
+        WasmtimeError: The store's limits refuse it.
+        WrongEngineError: The module and the store are of two engines.
+        WrongStoreError: An import lives in another store.
+        BaseException: Whatever a host function raised in the start function.
+
+    C API: ``wasmtime_instance_new``.
+    """
+
+    __slots__ = ("__weakref__", "_exports", "_handle", "_module", "_store")
+
+    def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
+        check_store_argument(store)
+        if not isinstance(module, WasmModule):
+            raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
+        self._start(store, module, _linking.resolve(store, module, _linking.lookup(module, imports)))
+
+    @classmethod
+    def _made(cls, store: WasmStore, module: WasmModule, externs: list[WasmExtern]) -> WasmInstance:
+        self = cls.__new__(cls)
+        self._start(store, module, externs)
+        return self
+
+    def _start(self, store: WasmStore, module: WasmModule, externs: list[WasmExtern]) -> None:
+        pointer = module._pointer_for(store.engine)
+        items, handle = ffi.new("wasmtime_extern_t[]", len(externs)), ffi.new("wasmtime_instance_t *")
+        trap = ffi.new("wasm_trap_t **")
+        for i, extern in enumerate(externs):
+            extern_to_c(extern, items + i)
+        core = store._core
+        with core as context:
+            core.check_stack()
+            error = lib.wasmtime_instance_new(context, pointer, items, len(externs), handle, trap)
+            if error != NULL or trap[0] != NULL:
+                raised = failure(context, error, trap[0], core.take_raised())
+                incompatible = type(raised) is WasmtimeError and "incompatible import type" in str(raised)
+                raise LinkError(str(raised)) if incompatible else raised
+        self._store, self._module, self._handle = store, module, handle
+        self._exports: WasmExports | None = None
+
+    @property
+    def store(self) -> WasmStore:
+        """The store that it lives in."""
+        return self._store
+
+    @property
+    def module(self) -> WasmModule:
+        """The module that it was made of."""
+        return self._module
+
+    @property
+    def exports(self) -> WasmExports:
+        """What it exports, as a mapping in export order that also answers attributes."""
+        if self._exports is None:
+            self._exports = WasmExports(self)
+        return self._exports
+
+    def _export(self, name: str, extern_type: WasmExternType) -> WasmExtern:
+        if self._handle is None:
+            raise ClosedError("this WasmInstance was closed")
+        encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
+        with self._store._core as context:
+            if not lib.wasmtime_instance_export_get(context, self._handle, encoded, len(encoded), item):
+                raise KeyError(f"no export {name!r}")  # pragma: no cover  the module says there is
+            return wrap_extern(self._store, item, extern_type, name)
+
+    # ---- By name and kind
+
+    @overload
+    def get_export(self, name: str) -> WasmExtern: ...
+    @overload
+    def get_export(self, name: str, kind: type[E]) -> E: ...
+    def get_export(self, name: str, kind: Any = None) -> Any:
+        """The export called ``name``, checked to be of ``kind`` if that is given.
+
+        Raises:
+            KeyError: There is none; the text lists what there is.
+            TypeError: It is of another kind.
+        """
+        found = self.exports[name]
+        if kind is not None and not isinstance(found, kind):
+            raise TypeError(f"export {name!r}: expected a {kind.__name__}, got {found!r}")
+        return found
+
+    def get_func(self, name: str) -> WasmFunc:
+        """The function exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmFunc)
+
+    def get_memory(self, name: str = "memory") -> WasmMemory:
+        """The memory exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmMemory)
+
+    def get_global(self, name: str) -> WasmGlobal:
+        """The global exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmGlobal)
+
+    def get_table(self, name: str) -> WasmTable:
+        """The table exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmTable)
+
+    def call(self, name: str, *args: Any) -> Any:
+        """Call the function exported as ``name``, as `WasmFunc.__call__` does."""
+        return self.get_func(name)(*args)
+
+    # ---- Lifetime
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether neither it nor its store was closed."""
+        return self._handle is not None and self._store.is_valid
+
+    def close(self) -> None:
+        """Refuse further use of this object. The store keeps the instance until the store is closed."""
+        self._handle = None
+
+    def __repr__(self) -> str:
+        state = "" if self.is_valid else " closed"
+        return f"<WasmInstance {len(self._module.exports)} exports{state}>"
+
+
+def instantiate(store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> WasmInstance:
+    """Bring ``module`` to life in ``store``: the same as ``WasmInstance(store, module, imports)``."""
+    return WasmInstance(store, module, imports)

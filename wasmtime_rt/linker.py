@@ -1,0 +1,200 @@
+"""Linkers: definitions by name, for many modules and many stores. WASI comes from here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from . import _linking
+from ._abstract import WasmtimeResource
+from ._convert import check_store
+from ._failure import check
+from ._lowlevel import Handle, ffi, lib
+from .engine import WasmEngine, check_engine
+from .errors import ClosedError, LinkError, WasmExit, WasmtimeError
+from .externs import StoreItem
+from .func import TypedFunc, WasmFunc
+from .instance import WasmExtern, WasmInstance
+from .module import WasmModule
+from .store import WasmStore, check_store_argument
+from .types import WasmFuncType, WasmImportType, WasmValType
+from .values import shown
+
+_WASI = "wasi_snapshot_preview1"
+
+
+def _proc_exit(code: int) -> None:
+    # The engine's own loses codes from 126 on.
+    raise WasmExit(code & 0xFFFFFFFF)
+
+
+class WasmLinker(WasmtimeResource):
+    """Definitions by module and name. Python functions serve any store; other items only their own.
+
+    >>> import wasmtime_rt as w
+    >>> engine = w.WasmEngine()
+    >>> linker = w.WasmLinker(engine)
+    >>> linker.define("env", "double", lambda x: 2 * x)
+    >>> module = w.WasmModule(engine, '''(module
+    ...     (import "env" "double" (func $double (param i32) (result i32)))
+    ...     (func (export "f") (result i32) (call $double (i32.const 21))))''')
+    >>> linker.instantiate(w.WasmStore(engine), module).exports.f()
+    42
+
+    Args:
+        engine: The engine whose modules it links.
+        allow_shadowing: Whether a name may be defined again, which replaces it.
+
+    C API: ``wasmtime_linker_new``.
+    """
+
+    __slots__ = ("__weakref__", "_definitions", "_engine", "_open", "_wasi", "allow_shadowing")
+
+    allow_shadowing: bool
+    """Whether a name may be defined again, which replaces it."""
+
+    def __init__(self, engine: WasmEngine, *, allow_shadowing: bool = False) -> None:
+        self._engine = check_engine(engine)
+        self.allow_shadowing = allow_shadowing
+        self._definitions: dict[tuple[str, str], object] = {}
+        self._wasi: Handle | None = None
+        self._open = True
+
+    @property
+    def engine(self) -> WasmEngine:
+        """The engine whose modules it links."""
+        return self._engine
+
+    def define(self, module: str, name: str, item: Any, type: WasmFuncType | None = None) -> None:  # noqa: A002
+        """Define an import.
+
+        Args:
+            module: The first of its two names.
+            name: The second of its two names.
+            item: A function, memory, global, table or tag, or any Python callable.
+            type: A callable's signature; by default the one that each module asks for.
+
+        Raises:
+            LinkError: The name is defined already, and shadowing is off.
+            TypeError: An argument is of the wrong type.
+        """
+        self._check_open()
+        for given in (module, name):
+            if not isinstance(given, str):
+                raise TypeError(f"name: expected str, got {shown(given)}")
+        if type is not None and not isinstance(type, WasmFuncType):
+            raise TypeError(f"type: expected a WasmFuncType, got {shown(type)}")
+        if isinstance(item, TypedFunc):
+            item = item.func
+        if not isinstance(item, StoreItem):
+            item = _linking.HostDefinition(item, type)
+        if not self.allow_shadowing and ((module, name) in self._definitions):
+            raise LinkError(f'"{module}" "{name}" is defined already, and allow_shadowing is off')
+        self._definitions[module, name] = item
+
+    def define_instance(self, name: str, instance: WasmInstance) -> None:
+        """Define every export of ``instance`` under the module name ``name``.
+
+        Raises:
+            LinkError: A name is defined already, and shadowing is off.
+            TypeError: ``instance`` is none.
+        """
+        if not isinstance(instance, WasmInstance):
+            raise TypeError(f"instance: expected a WasmInstance, got {shown(instance)}")
+        for export, item in instance.exports.items():
+            self.define(name, export, item)
+
+    def define_wasi(self) -> None:
+        """Define WASI preview 1. What programs may see is said by the `WasiConfig` of their store.
+
+        C API: ``wasmtime_linker_define_wasi``.
+        """
+        self._check_open()
+        if self._wasi is None:
+            wasi = Handle(
+                lib.wasmtime_linker_new(self._engine._pointer), lib.wasmtime_linker_delete, "linker"
+            )
+            check(lib.wasmtime_linker_define_wasi(wasi.get()))
+            self._wasi = wasi
+            exit_type = WasmFuncType([WasmValType.I32])
+            self._definitions.setdefault((_WASI, "proc_exit"), _linking.HostDefinition(_proc_exit, exit_type))
+
+    def get(self, store: WasmStore, module: str, name: str) -> WasmExtern:
+        """The definition of ``module`` and ``name``, as something in ``store``.
+
+        Raises:
+            KeyError: There is none.
+            WrongStoreError: It lives in another store.
+            WasmtimeError: It is part of WASI, and the store has none.
+
+        C API: ``wasmtime_linker_get``.
+        """
+        self._check_open()
+        check_store_argument(store)
+        item = self._find(store, module, name)
+        if item is _linking.MISSING:
+            raise KeyError(f'"{module}" "{name}" is not defined')
+        if isinstance(item, _linking.HostDefinition):
+            return WasmFunc(store, item.function, item.type)
+        check_store(store, item, f'"{module}" "{name}"')
+        return item  # type: ignore[return-value]
+
+    def instantiate(self, store: WasmStore, module: WasmModule) -> WasmInstance:
+        """Bring ``module`` to life in ``store``, with what it asks for.
+
+        Raises:
+            LinkError: Imports are missing or of the wrong type; the text lists all of them.
+            WasmtimeError: It is a WASI program, and the store has no WASI.
+            WasmTrap: The start function, or the placing of data, trapped.
+            WrongEngineError: Linker, store and module are not of one engine.
+            BaseException: Whatever a host function raised in the start function.
+
+        C API: ``wasmtime_instance_new``, ``wasmtime_linker_get``.
+        """
+        self._check_open()
+        check_store_argument(store)
+        if not isinstance(module, WasmModule):
+            raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
+        module._pointer_for(self._engine)
+
+        def find(_position: int, wanted: WasmImportType) -> object:
+            return self._find(store, wanted.module, wanted.name)
+
+        return WasmInstance._made(store, module, _linking.resolve(store, module, find))
+
+    def _find(self, store: WasmStore, module: str, name: str) -> object:
+        item = self._definitions.get((module, name), _linking.MISSING)
+        if item is not _linking.MISSING or self._wasi is None:
+            return item
+        encoded, found = (module.encode(), name.encode()), ffi.new("wasmtime_extern_t *")
+        with store._core as context:
+            known = lib.wasmtime_linker_get(
+                self._wasi.get(), context, encoded[0], len(encoded[0]), encoded[1], len(encoded[1]), found
+            )
+            if not known:
+                return _linking.MISSING
+            if store._wasi is None:
+                raise WasmtimeError(
+                    f'"{module}" "{name}" is part of WASI, which this store has not: '
+                    "WasmStore(engine, wasi=WasiConfig(...))"
+                )
+            return WasmFunc._wrap(store, ffi.new("wasmtime_func_t *", found.of.func), None, name)
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise ClosedError("this WasmLinker was closed")
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it was not closed."""
+        return self._open
+
+    def close(self) -> None:
+        """Let go of all definitions. Instances keep what they need."""
+        self._open = False
+        self._definitions.clear()
+        if self._wasi is not None:
+            self._wasi.close()
+
+    def __repr__(self) -> str:
+        wasi = " and WASI" if self._wasi is not None else ""
+        return f"<WasmLinker {len(self._definitions)} definitions{wasi}{'' if self._open else ' closed'}>"

@@ -1,0 +1,440 @@
+"""Linear memories: bytes that WebAssembly and Python share.
+
+Whether a view may exist is decided per memory. One that cannot move gives zero-copy views, which stay
+valid while WebAssembly grows it and keep the store alive; one that may move gives none, and is read
+and written by copies. No access is ever cut short: what is out of range raises `IndexError`.
+"""
+
+from __future__ import annotations
+
+import operator
+import struct
+from typing import Any
+
+from ._abstract import AbstractMemory
+from ._failure import check
+from ._lowlevel import ffi, lib
+from ._reflect import memorytype_to_c
+from .errors import MemoryViewError
+from .externs import StoreItem, same_words
+from .store import WasmStore, check_store_argument
+from .types import WasmMemoryType
+from .values import wasm_float
+
+#: Address space that the engine reserves for each memory: one whose maximum fits it never moves.
+_RESERVATION = 4 << 30
+
+_SCALARS = {
+    "u8": struct.Struct("<B"),
+    "i8": struct.Struct("<b"),
+    "u16": struct.Struct("<H"),
+    "i16": struct.Struct("<h"),
+    "u32": struct.Struct("<I"),
+    "i32": struct.Struct("<i"),
+    "u64": struct.Struct("<Q"),
+    "i64": struct.Struct("<q"),
+    "f32": struct.Struct("<f"),
+    "f64": struct.Struct("<d"),
+}
+
+
+class WasmMemory(StoreItem, AbstractMemory):
+    """A linear memory in a store.
+
+    ``memory[i]`` is a byte and ``memory[a:b]`` are bytes; both can be assigned. ``memoryview(memory)``
+    (Python 3.12 and later) and `view` (everywhere) share its bytes without a copy.
+
+    >>> import wasmtime_rt as w
+    >>> memory = w.WasmMemory(w.WasmStore(w.WasmEngine()), w.WasmMemoryType(1))
+    >>> memory[0:5] = b"hello"
+    >>> memory.read_utf8(0, 5), memory.size, memory.data_size
+    ('hello', 1, 65536)
+
+    Args:
+        store: The store to make it in.
+        type: Its type.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        WasmtimeError: The engine or the store's limits refuse it.
+
+    C API: ``wasmtime_memory_new``.
+    """
+
+    __slots__ = ("_length", "_type")
+
+    def __init__(self, store: WasmStore, type: WasmMemoryType) -> None:  # noqa: A002
+        check_store_argument(store)
+        if not isinstance(type, WasmMemoryType):
+            raise TypeError(f"type: expected a WasmMemoryType, got {type!r}")
+        handle = ffi.new("wasmtime_memory_t *")
+        with store._core as context:
+            check(lib.wasmtime_memory_new(context, memorytype_to_c(type), handle))
+        self._adopt(store, handle, type)
+
+    def _adopt(self, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> None:
+        self._place(store, handle, same_words(handle, "__private1", "__private2"))
+        self._type = memory_type
+        self._length = memory_type.min * memory_type.page_size
+
+    @classmethod
+    def _wrap(cls, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> WasmMemory:
+        self = cls.__new__(cls)
+        self._adopt(store, handle, memory_type)
+        return self
+
+    @property
+    def type(self) -> WasmMemoryType:
+        """Its type; ``type.min`` is the size that it started with."""
+        return self._type
+
+    @property
+    def size(self) -> int:
+        """Its size in pages.
+
+        C API: ``wasmtime_memory_size``.
+        """
+        handle = self._live
+        with self._store._core as context:
+            return int(lib.wasmtime_memory_size(context, handle))
+
+    @property
+    def data_size(self) -> int:
+        """Its size in bytes.
+
+        C API: ``wasmtime_memory_data_size``.
+        """
+        handle = self._live
+        with self._store._core as context:
+            self._length = int(lib.wasmtime_memory_data_size(context, handle))
+        return self._length
+
+    def grow(self, pages: int) -> int:
+        """Make it ``pages`` pages larger.
+
+        Args:
+            pages: How many, 0 or more.
+
+        Returns:
+            The old size in pages.
+
+        Raises:
+            WasmtimeError: Its maximum, the store's limits or the system refuse it.
+            ValueError: ``pages`` is negative.
+
+        C API: ``wasmtime_memory_grow``.
+        """
+        pages = operator.index(pages)
+        if pages < 0:
+            raise ValueError(f"pages: expected 0 or more, got {pages}")
+        handle, old = self._live, ffi.new("uint64_t *")
+        with self._store._core as context:
+            prefix = f"memory.grow({pages}): "
+            check(lib.wasmtime_memory_grow(context, handle, min(pages, 2**64 - 1), old), prefix=prefix)
+        return int(old[0])
+
+    # ---- Bytes
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Copy ``length`` bytes out of linear memory, starting at ``offset``.
+
+        Args:
+            offset: Byte offset from the start of memory, not pages.
+            length: Number of bytes; ``offset + length`` may equal the current size.
+
+        Returns:
+            A new ``bytes`` of exactly ``length`` bytes; later writes do not change it.
+
+        Raises:
+            IndexError: The range is not inside the memory's current size.
+            StoreClosedError: The store was closed.
+
+        C API: ``wasmtime_memory_data``, ``wasmtime_memory_data_size``.
+        """
+        offset, length = self._range(offset, operator.index(length))
+        to = bytearray(length)
+        handle = self._live
+        with self._store._core as context:
+            if not lib.wrt_memory_read(context, handle, offset, length, ffi.from_buffer(to)):
+                raise self._outside(context, offset, length)
+        return bytes(to)
+
+    def write(self, offset: int, data: Any) -> int:
+        """Copy ``data`` into linear memory, starting at ``offset``.
+
+        Args:
+            offset: Byte offset from the start of memory, not pages.
+            data: Anything with a contiguous buffer: bytes, an array, a memoryview.
+
+        Returns:
+            The number of bytes written: all of ``data``.
+
+        Raises:
+            IndexError: The range is not inside the memory's current size; nothing was written.
+            TypeError: ``data`` has no contiguous buffer.
+            StoreClosedError: The store was closed.
+
+        C API: ``wasmtime_memory_data``, ``wasmtime_memory_data_size``.
+        """
+        if isinstance(data, str):
+            raise TypeError("data: expected bytes or another buffer, got str; write_utf8 takes text")
+        with memoryview(data) as source:
+            flat = source if source.c_contiguous and source.contiguous else memoryview(source.tobytes())
+            offset, length = self._range(offset, flat.nbytes)
+            handle = self._live
+            with self._store._core as context:
+                if not lib.wrt_memory_write(context, handle, offset, length, ffi.from_buffer(flat)):
+                    raise self._outside(context, offset, length)
+        return length
+
+    def _range(self, offset: int, length: int) -> tuple[int, int]:
+        offset = operator.index(offset)
+        if offset < 0 or length < 0 or offset + length >= 2**64:
+            raise IndexError(
+                f"expected offset and length of 0 or more inside memory, got {offset} and {length}"
+            )
+        if length >= 2**62 or (length > self._length and length > self.data_size):
+            raise IndexError(f"bytes {offset} to {offset + length} are outside of this memory")
+        return offset, length
+
+    def _outside(self, context: Any, offset: int, length: int) -> IndexError:
+        size = lib.wasmtime_memory_data_size(context, self._handle)
+        return IndexError(f"bytes {offset} to {offset + length} are outside of this memory of {size} bytes")
+
+    def __len__(self) -> int:
+        """Its size in bytes; where the store is busy or closed, the size that was last seen."""
+        try:
+            return self.data_size
+        except Exception:  # noqa: BLE001  a length has nobody to tell
+            return self._length
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            start, stop, step = key.indices(self.data_size)
+            if step == 1:
+                return self.read(start, max(0, stop - start))
+            return bytes(self.read(0, self.data_size)[key])
+        return self.read(self._index(key), 1)[0]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, slice):
+            self.write(self._index(key), bytes((value,)))
+            return
+        start, stop, step = key.indices(self.data_size)
+        if step != 1:
+            raise ValueError(f"assignment to a slice: expected step 1, got {step}")
+        with memoryview(value) as data:
+            if data.nbytes != max(0, stop - start):
+                raise ValueError(
+                    f"assignment to a slice: expected {max(0, stop - start)} bytes, got {data.nbytes}: "
+                    "memories do not change their size this way"
+                )
+            self.write(start, data)
+
+    def _index(self, key: Any) -> int:
+        index = operator.index(key)
+        size = self.data_size
+        if not -size <= index < size:
+            raise IndexError(f"byte {index} is outside of this memory of {size} bytes")
+        return index + size if index < 0 else index
+
+    __hash__ = StoreItem.__hash__
+
+    # ---- Zero-copy views
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether it can never move in the host's memory, so that views of it are possible."""
+        memory_type = self._type
+        if memory_type.shared or memory_type.min == memory_type.max:
+            return True
+        largest = memory_type.max
+        if largest is None:
+            return not memory_type.is64
+        return largest * memory_type.page_size <= _RESERVATION or not memory_type.is64
+
+    def view(self) -> memoryview:
+        """A writable view of all its bytes, shared with WebAssembly: no copy is made.
+
+        The view covers the size of now and stays valid while the memory grows; it keeps the store
+        alive, and `WasmStore.close` is refused until it is gone.
+
+        Raises:
+            MemoryViewError: The memory may move when it grows, so `read` and `write` must do.
+            StoreClosedError: The store was closed.
+
+        C API: ``wasmtime_memory_data``.
+        """
+        handle = self._live
+        if not self.is_pinned:
+            raise MemoryViewError(
+                f"{self._type} may move when it grows, so it has no views: use read() and write(), or give "
+                "it a maximum equal to its minimum"
+            )
+        with self._store._core as context:
+            size = lib.wasmtime_memory_data_size(context, handle)
+            data = self._store._core.export_view(lib.wasmtime_memory_data(context, handle))
+        return memoryview(ffi.buffer(data, size)).cast("B")
+
+    def __buffer__(self, _flags: int, /) -> memoryview:
+        return self.view()
+
+    # ---- Text
+
+    def read_utf8(self, offset: int, length: int) -> str:
+        """The ``length`` bytes at ``offset``, decoded.
+
+        Raises:
+            IndexError: The range is not inside the memory.
+            UnicodeDecodeError: They are not UTF-8.
+        """
+        return self.read(offset, length).decode()
+
+    def write_utf8(self, offset: int, text: str) -> int:
+        """Write ``text`` at ``offset`` as UTF-8, without a terminator, and return its length in bytes.
+
+        Raises:
+            IndexError: It does not fit.
+        """
+        return self.write(offset, text.encode())
+
+    def read_cstring(self, offset: int, max_length: int | None = None) -> str:
+        """The text that starts at ``offset`` and ends before the next NUL byte.
+
+        Args:
+            offset: Byte offset of the first character.
+            max_length: The largest number of bytes to look at; by default all that follow.
+
+        Raises:
+            IndexError: ``offset`` is outside, or no NUL byte follows.
+            UnicodeDecodeError: It is not UTF-8.
+        """
+        offset = operator.index(offset)
+        end = self.data_size
+        if max_length is not None:
+            end = min(end, offset + operator.index(max_length))
+        found = bytearray()
+        at = offset
+        while at < end or at == offset:
+            part = self.read(at, min(256, max(end - at, 1)))
+            head, nul, _rest = part.partition(b"\0")
+            found += head
+            if nul:
+                return found.decode()
+            at += len(part)
+        raise IndexError(f"no NUL byte in bytes {offset} to {end}")
+
+    def write_cstring(self, offset: int, text: str) -> int:
+        """Write ``text`` at ``offset`` as UTF-8 with a NUL byte, and return the bytes written, NUL included.
+
+        Raises:
+            IndexError: It does not fit.
+            ValueError: ``text`` has a NUL character, where it would end.
+        """
+        data = text.encode()
+        if b"\0" in data:
+            raise ValueError(f"text: expected no NUL character, got {text!r}")
+        return self.write(offset, data + b"\0")
+
+    # ---- Numbers, little-endian wherever WebAssembly is
+
+    def _read_number(self, kind: str, offset: int) -> Any:
+        packer = _SCALARS[kind]
+        return packer.unpack(self.read(offset, packer.size))[0]
+
+    def _write_number(self, kind: str, offset: int, value: Any) -> None:
+        packer = _SCALARS[kind]
+        if kind in {"f32", "f64"}:
+            data = packer.pack(wasm_float(value, kind, f"write_{kind}"))
+        else:
+            number, bits = operator.index(value), 8 * packer.size
+            low, high = (0, 1 << bits) if kind.startswith("u") else (-(1 << (bits - 1)), 1 << (bits - 1))
+            if not low <= number < high:
+                raise OverflowError(
+                    f"write_{kind}: expected an integer from {low} to {high - 1}, got {number}"
+                )
+            data = packer.pack(number)
+        self.write(offset, data)
+
+    def read_u8(self, offset: int) -> int:
+        """The unsigned 8-bit integer at ``offset``."""
+        return int(self._read_number("u8", offset))
+
+    def read_i8(self, offset: int) -> int:
+        """The signed 8-bit integer at ``offset``."""
+        return int(self._read_number("i8", offset))
+
+    def read_u16(self, offset: int) -> int:
+        """The unsigned 16-bit integer at ``offset``."""
+        return int(self._read_number("u16", offset))
+
+    def read_i16(self, offset: int) -> int:
+        """The signed 16-bit integer at ``offset``."""
+        return int(self._read_number("i16", offset))
+
+    def read_u32(self, offset: int) -> int:
+        """The unsigned 32-bit integer at ``offset``."""
+        return int(self._read_number("u32", offset))
+
+    def read_i32(self, offset: int) -> int:
+        """The signed 32-bit integer at ``offset``."""
+        return int(self._read_number("i32", offset))
+
+    def read_u64(self, offset: int) -> int:
+        """The unsigned 64-bit integer at ``offset``."""
+        return int(self._read_number("u64", offset))
+
+    def read_i64(self, offset: int) -> int:
+        """The signed 64-bit integer at ``offset``."""
+        return int(self._read_number("i64", offset))
+
+    def read_f32(self, offset: int) -> float:
+        """The 32-bit float at ``offset``."""
+        return float(self._read_number("f32", offset))
+
+    def read_f64(self, offset: int) -> float:
+        """The 64-bit float at ``offset``."""
+        return float(self._read_number("f64", offset))
+
+    def write_u8(self, offset: int, value: int) -> None:
+        """Write an unsigned 8-bit integer at ``offset``."""
+        self._write_number("u8", offset, value)
+
+    def write_i8(self, offset: int, value: int) -> None:
+        """Write a signed 8-bit integer at ``offset``."""
+        self._write_number("i8", offset, value)
+
+    def write_u16(self, offset: int, value: int) -> None:
+        """Write an unsigned 16-bit integer at ``offset``."""
+        self._write_number("u16", offset, value)
+
+    def write_i16(self, offset: int, value: int) -> None:
+        """Write a signed 16-bit integer at ``offset``."""
+        self._write_number("i16", offset, value)
+
+    def write_u32(self, offset: int, value: int) -> None:
+        """Write an unsigned 32-bit integer at ``offset``."""
+        self._write_number("u32", offset, value)
+
+    def write_i32(self, offset: int, value: int) -> None:
+        """Write a signed 32-bit integer at ``offset``."""
+        self._write_number("i32", offset, value)
+
+    def write_u64(self, offset: int, value: int) -> None:
+        """Write an unsigned 64-bit integer at ``offset``."""
+        self._write_number("u64", offset, value)
+
+    def write_i64(self, offset: int, value: int) -> None:
+        """Write a signed 64-bit integer at ``offset``."""
+        self._write_number("i64", offset, value)
+
+    def write_f32(self, offset: int, value: float) -> None:
+        """Write a 32-bit float at ``offset``."""
+        self._write_number("f32", offset, value)
+
+    def write_f64(self, offset: int, value: float) -> None:
+        """Write a 64-bit float at ``offset``."""
+        self._write_number("f64", offset, value)
+
+    def __repr__(self) -> str:
+        return f"<WasmMemory {self._type}{self._state}>"

@@ -1,0 +1,249 @@
+"""Stores: the owner of everything mutable."""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ._abstract import AbstractStore
+from ._core import StoreCore
+from ._failure import check
+from ._lowlevel import ffi, lib
+from .engine import WasmEngine, check_engine
+from .errors import WasmtimeError
+from .wasi import WasiConfig, WasiStreams
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_FUEL_MAX = 2**64 - 1
+
+
+@dataclass(frozen=True)
+class StoreLimits:
+    """How much a store may hold. ``None`` leaves a limit at the engine's own.
+
+    Attributes:
+        memory_size: Bytes that each linear memory may grow to.
+        table_elements: Elements that each table may grow to.
+        instances: Instances in the store.
+        tables: Tables in the store.
+        memories: Linear memories in the store.
+    """
+
+    memory_size: int | None = None
+    table_elements: int | None = None
+    instances: int | None = None
+    tables: int | None = None
+    memories: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("memory_size", "table_elements", "instances", "tables", "memories"):
+            value = getattr(self, name)
+            if value is not None and not (
+                isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 2**63
+            ):
+                raise ValueError(f"{name}: expected None or 0 <= {name} < 2**63, got {value!r}")
+
+    def _as_arguments(self) -> list[int]:
+        values = (self.memory_size, self.table_elements, self.instances, self.tables, self.memories)
+        return [-1 if value is None else value for value in values]
+
+
+class WasmStore(AbstractStore):
+    """The owner of instances, memories, globals, tables and functions, isolated from every other store.
+
+    One thread at a time may use a store; a second one gets `StoreBusyError`. Between calls a store may
+    move from thread to thread.
+
+    Args:
+        engine: The engine whose modules it runs.
+        data: Any object, for host functions to find as ``store.data``.
+        wasi: What WASI programs in this store may see.
+        limits: How much it may hold, in force from the start.
+
+    Raises:
+        TypeError: An argument is of the wrong type.
+        WasmtimeError: The WASI configuration cannot be met: a folder or file is missing.
+
+    C API: ``wasmtime_store_new``, ``wasmtime_store_limiter``.
+    """
+
+    __slots__ = ("__weakref__", "_core", "_engine", "_wasi", "data")
+
+    data: Any
+    """Any object that the program keeps with the store."""
+
+    def __init__(
+        self,
+        engine: WasmEngine,
+        data: Any = None,
+        wasi: WasiConfig | None = None,
+        limits: StoreLimits | None = None,
+    ) -> None:
+        check_engine(engine)
+        if limits is not None and not isinstance(limits, StoreLimits):
+            raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
+        self._engine = engine
+        self._wasi: WasiStreams | None = None
+        self.data = data
+        self._core = StoreCore(engine._pointer, engine.config.max_wasm_stack, self)
+        if limits is not None:
+            self._core.limit(limits._as_arguments())
+        if engine.config.epoch_interruption:
+            with self._core as context:  # the engine's own default is a deadline that has passed
+                lib.wasmtime_context_set_epoch_deadline(context, 2**63)
+        if wasi is not None:
+            self.set_wasi(wasi)
+
+    @property
+    def engine(self) -> WasmEngine:
+        """The engine whose modules it runs."""
+        return self._engine
+
+    def set_wasi(self, wasi: WasiConfig) -> None:
+        """Let WASI programs in this store see what ``wasi`` says, and start their streams anew.
+
+        Raises:
+            TypeError: It is no `WasiConfig`.
+            WasmtimeError: A folder or file cannot be opened.
+
+        C API: ``wasmtime_context_set_wasi``.
+        """
+        if not isinstance(wasi, WasiConfig):
+            raise TypeError(f"wasi: expected a WasiConfig, got {wasi!r}")
+        streams = WasiStreams(wasi)
+        with self._core as context:
+            check(lib.wasmtime_context_set_wasi(context, streams.take_config()))
+            self._wasi = streams
+            self._core.on_leave = streams.drain
+
+    # ---- Fuel
+
+    @property
+    def fuel(self) -> int:
+        """Units of fuel that are left.
+
+        Raises:
+            WasmtimeError: The engine does not count fuel.
+
+        C API: ``wasmtime_context_get_fuel``.
+        """
+        return self._fuel_and_total()[0]
+
+    @property
+    def fuel_consumed(self) -> int:
+        """Units of fuel that WebAssembly has used since the store was made.
+
+        Raises:
+            WasmtimeError: The engine does not count fuel.
+        """
+        left, given = self._fuel_and_total()
+        return given - left
+
+    def set_fuel(self, fuel: int) -> None:
+        """Make ``fuel`` units be left. What was used so far stays counted.
+
+        Raises:
+            WasmtimeError: The engine does not count fuel: it needs ``WasmConfig(consume_fuel=True)``.
+            ValueError: It is not in 0 to 2**64 - 1.
+
+        C API: ``wasmtime_context_set_fuel``.
+        """
+        fuel = operator.index(fuel)
+        if not 0 <= fuel <= _FUEL_MAX:
+            raise ValueError(f"fuel: expected 0 <= fuel < 2**64, got {fuel}")
+        left, given = self._fuel_and_total()
+        with self._core as context:
+            check(lib.wasmtime_context_set_fuel(context, fuel))
+        self._core.fuel_given = given - left + fuel
+
+    def add_fuel(self, fuel: int) -> None:
+        """Make ``fuel`` more units be left, up to 2**64 - 1.
+
+        Raises:
+            WasmtimeError: The engine does not count fuel: it needs ``WasmConfig(consume_fuel=True)``.
+            ValueError: It is not in 0 to 2**64 - 1.
+        """
+        self.set_fuel(min(self.fuel + operator.index(fuel), _FUEL_MAX) if operator.index(fuel) >= 0 else fuel)
+
+    def _fuel_and_total(self) -> tuple[int, int]:
+        if not self._engine.config.consume_fuel:
+            raise WasmtimeError("this engine does not count fuel: it needs WasmConfig(consume_fuel=True)")
+        left = ffi.new("uint64_t *")
+        with self._core as context:
+            check(lib.wasmtime_context_get_fuel(context, left))
+        return left[0], self._core.fuel_given
+
+    # ---- Epochs
+
+    def set_epoch_deadline(self, ticks: int) -> None:
+        """Trap WebAssembly in this store once the engine's epoch has moved on by ``ticks``.
+
+        Until this is called, a store has no deadline.
+
+        Args:
+            ticks: How many calls of `WasmEngine.increment_epoch` from now; 0 is at once.
+
+        Raises:
+            WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
+            ValueError: It is not in 0 to 2**63 - 1.
+
+        C API: ``wasmtime_context_set_epoch_deadline``.
+        """
+        if not self._engine.config.epoch_interruption:
+            raise WasmtimeError("this engine has no epochs: it needs WasmConfig(epoch_interruption=True)")
+        ticks = operator.index(ticks)
+        if not 0 <= ticks < 2**63:
+            raise ValueError(f"ticks: expected 0 <= ticks < 2**63, got {ticks}")
+        with self._core as context:
+            lib.wasmtime_context_set_epoch_deadline(context, ticks)
+
+    # ---- Lifetime
+
+    def gc(self) -> None:
+        """Collect the store's garbage now, and let go of Python objects that only it held.
+
+        Raises:
+            StoreClosedError: The store was closed.
+
+        C API: ``wasmtime_context_gc``.
+        """
+        with self._core as context:
+            check(lib.wasmtime_context_gc(context))
+            self._core.drop_objects()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it was not closed."""
+        return not self._core.closed
+
+    def close(self) -> None:
+        """Free the store and all that lives in it. Later use of any of it raises `StoreClosedError`.
+
+        Raises:
+            StoreBusyError: A call is running in it.
+            MemoryViewError: A view of one of its memories is alive.
+        """
+        self._core.close()
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        # Nothing may mask the block's own exception: what is in use is freed when it no longer is.
+        self._core.close_later()
+
+    def __repr__(self) -> str:
+        return f"<WasmStore {self._core.number}{'' if self.is_valid else ' closed'}>"
+
+
+def check_store_argument(store: object) -> WasmStore:
+    """``store`` itself.
+
+    Raises:
+        TypeError: It is no store.
+    """
+    if not isinstance(store, WasmStore):
+        raise TypeError(f"store: expected a WasmStore, got {store!r}")
+    return store

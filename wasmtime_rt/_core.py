@@ -148,9 +148,9 @@ class StoreCore:
         left = lib.wrt_stack_left()
         if left < needed:
             raise WasmTrap(
-                f"call stack exhausted: {needed} bytes of stack are needed to run WebAssembly here, this "
-                f"thread has {left} left; give threads more with threading.stack_size(), or WebAssembly less with "
-                "WasmConfig(max_wasm_stack=...)",
+                f"call stack exhausted: {needed} bytes of stack are needed to run WebAssembly here, "
+                f"this thread has {left} left; give threads more with threading.stack_size(), or "
+                "WebAssembly less with WasmConfig(max_wasm_stack=...)",
                 TrapCode.STACK_OVERFLOW,
             )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 from ._abstract import AbstractInstance
 from ._convert import check_store
@@ -19,8 +19,8 @@ from .table import WasmTable
 from .types import WasmFuncType, WasmGlobalType, WasmImportType
 from .values import is_wasm_convertible, shown
 
-Imports = Mapping[str, Any] | Sequence[Any] | None
-Lookup = Callable[[int, WasmImportType], object]
+Imports: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
+Lookup: TypeAlias = Callable[[int, WasmImportType], object]
 
 MISSING = object()
 
@@ -105,7 +105,7 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     if isinstance(item, StoreItem):
         given = cast("Any", item).type
         size = (item.size,) if isinstance(item, (WasmMemory, WasmTable)) else ()
-        if type(given) is type(expected) and given.matches(expected, *size):
+        if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
             return None
         return f"got {given}" + (f", which is {size[0]} large now" if size else "")
     if isinstance(expected, WasmFuncType):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, overload
 
 from . import _linking
 from ._abstract import AbstractInstance
@@ -20,7 +20,7 @@ from .tag import WasmTag
 from .types import WasmExternType
 from .values import shown
 
-WasmExtern = WasmFunc | WasmMemory | WasmGlobal | WasmTable | WasmTag
+WasmExtern: TypeAlias = WasmFunc | WasmMemory | WasmGlobal | WasmTable | WasmTag
 """Anything that modules import and export; each has a ``.type``."""
 
 _KINDS: tuple[tuple[str, Any], ...] = (

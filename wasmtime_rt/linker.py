@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from . import _linking
 from ._abstract import WasmtimeResource
@@ -136,7 +136,7 @@ class WasmLinker(WasmtimeResource):
         if isinstance(item, _linking.HostDefinition):
             return WasmFunc(store, item.function, item.type)
         check_store(store, item, f'"{module}" "{name}"')
-        return item  # type: ignore[return-value]
+        return cast("WasmExtern", item)
 
     def instantiate(self, store: WasmStore, module: WasmModule) -> WasmInstance:
         """Bring ``module`` to life in ``store``, with what it asks for.

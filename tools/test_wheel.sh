@@ -7,19 +7,19 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 python=${PYTHON:-python3}
 tag=$("$python" -c 'import sys; print("cp%d%d" % sys.version_info[:2])')
-wheel=$(ls -t dist/wasmtime_rt-*-"$tag"-*.whl | head -n 1)
+wheel=$(ls -t "$PWD"/dist/wasmtime_rt-*-"$tag"-*.whl | head -n 1)
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 "$python" -m venv "$work/venv"
 pip="$work/venv/bin/python -m pip --disable-pip-version-check --quiet"
 CC=/bin/false $pip install "$wheel"
-installed=$($pip list --format=freeze | sed 's/==.*//' | grep -viE '^(pip|setuptools|wheel)$' | sort | tr '\n' ' ')
+installed=$("$work/venv/bin/python" -m pip --disable-pip-version-check list --format=freeze | sed 's/==.*//' | grep -viE '^(pip|setuptools|wheel)$' | sort | tr '\n' ' ')
 [ "$installed" = "cffi pycparser wasmtime-rt " ] || { echo "the wheel brought: $installed"; exit 1; }
 cp -r tests examples pyproject.toml README.md "$work"
 cd "$work"
 echo "--- $tag: the quickstart, from the wheel alone"
 venv/bin/python examples/quickstart.py
-CC=/bin/false $pip install "$(ls -t "$OLDPWD"/dist/wasmtime_rt-*-"$tag"-*.whl | head -n 1)[test]"
+CC=/bin/false $pip install "$wheel[test]"
 venv/bin/python - <<'PY'
 import pathlib, sys, wasmtime_rt
 where = pathlib.Path(wasmtime_rt.__file__).resolve()

@@ -53,6 +53,20 @@ class WasmtimeResource(WasmtimeObject):
         self.close()
 
 
+def begin(resource: WasmtimeResource, first: str) -> None:
+    """Refuse a second ``__init__``: what was made from the resource would not know of its new content.
+
+    Args:
+        resource: The resource that is being initialised.
+        first: A slot that its ``__init__`` fills.
+
+    Raises:
+        TypeError: The slot is filled.
+    """
+    if hasattr(resource, first):
+        raise TypeError(f"this {type(resource).__name__} was initialised already")
+
+
 class AbstractEngine(WasmtimeResource):
     """A compiler with its settings, shared between threads and stores."""
 

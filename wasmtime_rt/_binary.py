@@ -24,10 +24,17 @@ class TableLimits(NamedTuple):
 
 @dataclass
 class ModuleTables:
-    """The tables that a module imports and exports, by position among its imports and by export name."""
+    """The tables that a module imports and exports.
+
+    Attributes:
+        imports: By position among all its imports.
+        exports: By name.
+        passed_on: For exported tables that are imported ones, the position of the import.
+    """
 
     imports: dict[int, TableLimits] = field(default_factory=dict)
     exports: dict[str, TableLimits] = field(default_factory=dict)
+    passed_on: dict[str, int] = field(default_factory=dict)
 
 
 class _Reader:
@@ -113,6 +120,8 @@ def table_limits(wasm: bytes) -> ModuleTables:
                 name, kind, index = body.name(), body.byte(), body.number()
                 if kind == _KIND_TABLE:
                     found.exports[name] = tables[index]
+                    if index < len(found.imports):
+                        found.passed_on[name] = list(found.imports)[index]
     return found
 
 

@@ -149,8 +149,7 @@ def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> 
         scratch = resolved.take_scratch()
         slots, buffer, trap = scratch
         resolved.pack_params(args, buffer, name)
-        with core as context:
-            core.check_stack()
+        with core.running() as context:
             error = lib.wasmtime_func_call_unchecked(context, handle, slots, resolved.slots, trap)
             if error != NULL or trap[0] != NULL:
                 raise failure(context, error, trap[0], core.take_raised())
@@ -169,8 +168,7 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
         if len(args) != nparams:
             raise TypeError(f"{name}: expected {_arguments(nparams)}, got {len(args)}")
         vals, results, trap = new_vals(nparams), new_vals(nresults), ffi.new("wasm_trap_t **")
-        with core as context:
-            core.check_stack()
+        with core.running() as context:
             try:
                 for i, (value, valtype) in enumerate(zip(args, resolved.params, strict=True)):
                     to_val(store, context, value, valtype, vals + i, f"{name}: argument {i} ({valtype})")

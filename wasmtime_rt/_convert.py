@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from ._abstract import AbstractFunc
 from ._lowlevel import ffi, lib
-from .errors import WrongStoreError
+from .errors import ClosedError, WrongStoreError
 from .types import WasmValType
 from .values import WasmValue, number, shown
 
@@ -57,6 +57,8 @@ def release(vals: Any, count: int) -> None:
 def to_val(store: WasmStore, context: Any, value: object, valtype: WasmValType, out: Any, where: str) -> None:
     """Write ``value`` as ``valtype`` into the ``wasmtime_val_t *`` ``out``. Inside the guard.
 
+    The kind is written last: until then ``out`` owns nothing, whatever its bytes are.
+
     Raises:
         TypeError: It is of another kind.
         OverflowError: A number does not fit.
@@ -66,36 +68,39 @@ def to_val(store: WasmStore, context: Any, value: object, valtype: WasmValType, 
     if kind in _NUMBER_KINDS:
         bits = value._bits if isinstance(value, WasmValue) and value.type == valtype else None
         held = number(value, kind, where)
-        out.kind = _NUMBER_KINDS[kind]
         if bits is not None:  # bit for bit: a NaN keeps its payload
             ffi.cast("uint64_t *", ffi.addressof(out.of))[0] = bits
         else:
             setattr(out.of, kind, held)
+        out.kind = _NUMBER_KINDS[kind]
         return
     if kind == "v128":
-        out.kind = lib.WASMTIME_V128
         ffi.memmove(ffi.addressof(out.of), number(value, kind, where), 16)
+        out.kind = lib.WASMTIME_V128
         return
     if isinstance(value, WasmValue):
         if not value.type.matches(valtype):
             raise TypeError(f"{where}: expected a value of type {valtype}, got {value!r}")
         value = value.value
     hierarchy = str(valtype.hierarchy)
-    out.kind = _REF_KINDS[hierarchy]
+    ref_kind = _REF_KINDS[hierarchy]
     if value is None:
         if not valtype.nullable:
             raise TypeError(f"{where}: expected a reference that is not null, got None")
         ffi.cast("uint64_t *", ffi.addressof(out.of))[0] = 0
+        out.kind = ref_kind
         return
     handle = getattr(value, "_handle", None)
     if hierarchy == "func":
-        if not isinstance(value, AbstractFunc) or handle is None:
+        if not isinstance(value, AbstractFunc):
             raise TypeError(f"{where}: expected a WasmFunc or None, got {shown(value)}")
+        if handle is None:
+            raise ClosedError(f"{where}: {shown(value)} was closed")
         check_store(store, value, where)
         out.of.funcref = handle[0]
     elif isinstance(value, OpaqueRef):
         check_store(store, value, where)
-        if value._value.kind != out.kind:
+        if value._value.kind != ref_kind:
             raise TypeError(f"{where}: expected a value of type {valtype}, got {shown(value)}")
         lib.wasmtime_val_clone(value._value, out)
     elif hierarchy == "extern":
@@ -104,6 +109,7 @@ def to_val(store: WasmStore, context: Any, value: object, valtype: WasmValType, 
         store._core.new_object(context, value, ffi.addressof(out.of, "externref"))
     else:
         raise TypeError(f"{where}: expected a value of type {valtype}, got {shown(value)}")
+    out.kind = ref_kind
 
 
 def from_val(store: WasmStore, context: Any, val: Any) -> Any:

@@ -46,6 +46,37 @@ class _Lost(threading.local):
 lost = _Lost()
 
 
+class Running:
+    """Entering a store to run WebAssembly in it.
+
+    Raises:
+        WasmTrap: With `TrapCode.STACK_OVERFLOW`, where this thread has too little stack left: guest
+            recursion could end the process.
+    """
+
+    __slots__ = ("_core",)
+
+    def __init__(self, core: StoreCore) -> None:
+        self._core = core
+
+    def __enter__(self) -> Any:
+        core = self._core
+        context = core.__enter__()
+        try:
+            core._check_stack()
+        except BaseException:
+            core.__exit__(None, None, None)
+            raise
+        core._activations += 1
+        return context
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._core._activations -= 1
+        self._core.__exit__(exc_type, exc, tb)
+
+
 def core_of(number: int) -> StoreCore:
     """The core whose number a host function call carries; its call keeps it alive."""
     core = _cores[number]()
@@ -75,10 +106,9 @@ class StoreCore:
     """
 
     __slots__ = (
-        "__weakref__", "_context", "_depth", "_dropped", "_keys", "_lock", "_max_wasm_stack", "_owner",
-        "_refs", "_store", "_views", "closed", "engine", "fuel_given", "hosts", "number", "objects",
-        "on_leave", "owner",
-        "raised",
+        "__weakref__", "_activations", "_context", "_depth", "_dropped", "_keys", "_lock", "_max_wasm_stack",
+        "_owner", "_refs", "_store", "_views", "closed", "engine", "fuel_given", "hosts", "number", "objects",
+        "on_leave", "owner", "raised",
     )  # fmt: skip
 
     def __init__(self, engine: Any, max_wasm_stack: int, owner: WasmStore) -> None:
@@ -88,6 +118,7 @@ class StoreCore:
         self._lock = threading.RLock()
         self._owner = 0
         self._depth = 0
+        self._activations = 0
         self._views: set[int] = set()
         self._keys = itertools.count(1)
         self._dropped = ffi.new("uint64_t[64]")
@@ -137,14 +168,13 @@ class StoreCore:
             if outermost and self.closed:
                 self._delete_if_idle()
 
-    def check_stack(self) -> None:
-        """Refuse to run WebAssembly where this thread's stack is too small for it. Inside the guard.
+    def running(self) -> Running:
+        """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
+        return Running(self)
 
-        Raises:
-            WasmTrap: With `TrapCode.STACK_OVERFLOW`; guest recursion could end the process.
-        """
-        # Nested calls share the limit that the outermost one set.
-        needed = STACK_MARGIN if self._depth > 1 else self._max_wasm_stack + STACK_MARGIN
+    def _check_stack(self) -> None:
+        # Nested activations share the limit that the outermost one set.
+        needed = STACK_MARGIN if self._activations else self._max_wasm_stack + STACK_MARGIN
         left = lib.wrt_stack_left()
         if left < needed:
             raise WasmTrap(
@@ -158,7 +188,7 @@ class StoreCore:
         """The exception that a host function left for the call that is ending, which is now its owner."""
         raised, self.raised = self.raised, None
         stray, lost.raised = lost.raised, None
-        return raised or stray
+        return raised if raised is not None else stray
 
     def limit(self, limits: list[int]) -> None:
         """Set what the store may hold: bytes per memory, elements per table, instances, tables, memories."""

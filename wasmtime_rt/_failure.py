@@ -115,13 +115,13 @@ def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
     if not frames:
         return
     lines = [f"  {frame}" for frame in frames]
-    notes = [note for note in getattr(raised, "__notes__", ()) if isinstance(note, str)]
-    for old in notes:
-        if old.startswith(_NOTE):
-            if old.splitlines()[-len(lines) :] == lines:
-                return
-            notes.remove(old)
-            break
-    notes.append("\n".join([_NOTE, *lines]))
     with contextlib.suppress(Exception):  # one that refuses attributes stays without a note
+        notes = [note for note in getattr(raised, "__notes__", ()) if isinstance(note, str)]
+        for old in notes:
+            if old.startswith(_NOTE):
+                if old.splitlines()[-len(lines) :] == lines:
+                    return
+                notes.remove(old)
+                break
+        notes.append("\n".join([_NOTE, *lines]))
         raised.__notes__ = notes  # type: ignore[attr-defined]  # Python 3.10 has no add_note

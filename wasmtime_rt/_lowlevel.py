@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._version import __version__
-from .errors import ClosedError
+from .errors import ClosedError, WasmtimeError
 
 _REINSTALL = "reinstall it: pip install --force-reinstall wasmtime-rt"
 
@@ -47,6 +47,24 @@ _check_build()
 
 #: The version of the engine, as in ``"50.0.1"``.
 engine_version: str = ffi.string(lib.wrt_engine_version).decode()
+
+
+#: C stack that the engine's compiler and parsers may need.
+_NATIVE_STACK = 512 * 1024
+
+
+def check_native_stack() -> None:
+    """Refuse to compile where this thread's stack is too small for it.
+
+    Raises:
+        WasmtimeError: The process could end otherwise.
+    """
+    left = lib.wrt_stack_left()
+    if left < _NATIVE_STACK:
+        raise WasmtimeError(
+            f"{_NATIVE_STACK} bytes of stack are needed to compile, this thread has {left} left: give "
+            "threads more with threading.stack_size()"
+        )
 
 
 class Handle:

@@ -38,8 +38,11 @@ def check_callable(function: object) -> Callable[..., Any]:
     """
     if not callable(function):
         raise TypeError(f"host function: expected a callable, got {function!r}")
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(
-        getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
+    called = getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
+    if any(
+        check(each)
+        for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
+        for each in (function, called)
     ):
         raise TypeError(f"host function {_name(function)}: an async def cannot be called by WebAssembly")
     return function

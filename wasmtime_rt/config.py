@@ -6,6 +6,7 @@ Every setting has the name that the engine's C API gives it; `WasmConfig.replace
 from __future__ import annotations
 
 import enum
+import os
 from typing import Any
 
 from ._abstract import AbstractConfig
@@ -161,6 +162,18 @@ class WasmConfig(AbstractConfig):
         """
         if not 0 < self.max_wasm_stack <= 1 << 40:
             raise WasmtimeError(f"max_wasm_stack: expected 1 to 2**40 bytes, got {self.max_wasm_stack}")
+        written = {
+            ProfilingStrategy.JITDUMP: f"jit-{os.getpid()}.dump",
+            ProfilingStrategy.PERFMAP: f"/tmp/perf-{os.getpid()}.map",  # noqa: S108  where perf looks
+        }.get(self.profiling_strategy)
+        if written is not None:
+            try:
+                with open(written, "ab"):
+                    pass
+            except OSError as problem:
+                raise WasmtimeError(
+                    f"{self.profiling_strategy!s}: {written} cannot be written: {problem}"
+                ) from None
 
     def _to_c(self) -> Any:
         """A new ``wasm_config_t *`` with these settings, for the engine to consume."""

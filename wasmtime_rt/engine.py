@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._abstract import AbstractEngine
-from ._lowlevel import Handle, lib
+from ._abstract import AbstractEngine, begin
+from ._lowlevel import Handle, check_native_stack, lib
 from .config import WasmConfig
 
 
@@ -25,11 +25,13 @@ class WasmEngine(AbstractEngine):
     __slots__ = ("__weakref__", "_config", "_handle")
 
     def __init__(self, config: WasmConfig | None = None) -> None:
+        begin(self, "_handle")
         config = WasmConfig() if config is None else config
         if not isinstance(config, WasmConfig):
             raise TypeError(f"config: expected a WasmConfig, got {config!r}")
-        self._config = config
+        check_native_stack()
         engine = lib.wasm_engine_new_with_config(config._to_c())
+        self._config = config
         self._handle = Handle(engine, lib.wasm_engine_delete, "engine")
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, NoReturn
 
 from . import _convert
-from ._abstract import AbstractFunc
+from ._abstract import AbstractFunc, begin
 from ._calls import make_call, new_host_function
 from ._convert import OpaqueRef
 from ._lowlevel import ffi, lib
@@ -55,6 +55,7 @@ class WasmFunc(StoreItem, AbstractFunc):
         function: Callable[..., Any],
         type: WasmFuncType | None = None,  # noqa: A002
     ) -> None:
+        begin(self, "_handle")
         check_store_argument(store)
         check_callable(function)
         if type is not None and not isinstance(type, WasmFuncType):

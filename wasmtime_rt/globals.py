@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ._abstract import AbstractGlobal
+from ._abstract import AbstractGlobal, begin
 from ._convert import from_val, new_val, release, to_val, value_from_val
 from ._failure import check
 from ._lowlevel import ffi, lib
@@ -43,6 +43,7 @@ class WasmGlobal(StoreItem, AbstractGlobal):
     __slots__ = ("_type",)
 
     def __init__(self, store: WasmStore, type: WasmGlobalType, value: Any) -> None:  # noqa: A002
+        begin(self, "_handle")
         check_store_argument(store)
         if not isinstance(type, WasmGlobalType):
             raise TypeError(f"type: expected a WasmGlobalType, got {type!r}")

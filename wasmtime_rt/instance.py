@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar, overload
 
 from . import _linking
-from ._abstract import AbstractInstance
+from ._abstract import AbstractInstance, begin
 from ._failure import failure
 from ._lowlevel import NULL, ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
@@ -70,7 +70,7 @@ class WasmExports(Mapping[str, WasmExtern]):
 
     def __init__(self, instance: WasmInstance) -> None:
         self.__instance = instance
-        self.__types = {export.name: export.type for export in instance.module.exports}
+        self.__types = instance._export_types()
         self.__cache: dict[str, WasmExtern] = {}
 
     def __getitem__(self, name: str) -> WasmExtern:
@@ -85,7 +85,7 @@ class WasmExports(Mapping[str, WasmExtern]):
         return self.__cache.setdefault(name, found)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") and name.endswith("__") and name not in self.__types:
+        if name.startswith("_WasmExports__"):  # one of ours, not set yet: looking it up would not end
             raise AttributeError(name)
         try:
             return self[name]
@@ -135,9 +135,10 @@ class WasmInstance(AbstractInstance):
     C API: ``wasmtime_instance_new``.
     """
 
-    __slots__ = ("__weakref__", "_exports", "_handle", "_module", "_store")
+    __slots__ = ("__weakref__", "_exports", "_handle", "_module", "_store", "_tables_passed_on")
 
     def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
+        begin(self, "_handle")
         check_store_argument(store)
         if not isinstance(module, WasmModule):
             raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
@@ -156,14 +157,15 @@ class WasmInstance(AbstractInstance):
         for i, extern in enumerate(externs):
             extern_to_c(extern, items + i)
         core = store._core
-        with core as context:
-            core.check_stack()
+        with core.running() as context:
             error = lib.wasmtime_instance_new(context, pointer, items, len(externs), handle, trap)
             if error != NULL or trap[0] != NULL:
                 raised = failure(context, error, trap[0], core.take_raised())
                 incompatible = type(raised) is WasmtimeError and "incompatible import type" in str(raised)
                 raise LinkError(str(raised)) if incompatible else raised
         self._store, self._module, self._handle = store, module, handle
+        passed_on = module._tables.passed_on.items()
+        self._tables_passed_on = {name: externs[position].type for name, position in passed_on}
         self._exports: WasmExports | None = None
 
     @property
@@ -182,6 +184,11 @@ class WasmInstance(AbstractInstance):
         if self._exports is None:
             self._exports = WasmExports(self)
         return self._exports
+
+    def _export_types(self) -> dict[str, WasmExternType]:
+        """The types of its exports, where an imported table is passed on the one that it has."""
+        types = {export.name: export.type for export in self._module.exports}
+        return {**types, **self._tables_passed_on}
 
     def _export(self, name: str, extern_type: WasmExternType) -> WasmExtern:
         if self._handle is None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any, cast
 
 from . import _linking
-from ._abstract import WasmtimeResource
+from ._abstract import WasmtimeResource, begin
 from ._convert import check_store
 from ._failure import check
 from ._lowlevel import Handle, ffi, lib
 from .engine import WasmEngine, check_engine
-from .errors import ClosedError, LinkError, WasmExit, WasmtimeError
+from .errors import ClosedError, LinkError, WasmExit, WasmtimeError, WrongEngineError
 from .externs import StoreItem
 from .func import TypedFunc, WasmFunc
 from .instance import WasmExtern, WasmInstance
@@ -53,6 +53,7 @@ class WasmLinker(WasmtimeResource):
     """Whether a name may be defined again, which replaces it."""
 
     def __init__(self, engine: WasmEngine, *, allow_shadowing: bool = False) -> None:
+        begin(self, "_engine")
         self._engine = check_engine(engine)
         self.allow_shadowing = allow_shadowing
         self._definitions: dict[tuple[str, str], object] = {}
@@ -124,12 +125,14 @@ class WasmLinker(WasmtimeResource):
         Raises:
             KeyError: There is none.
             WrongStoreError: It lives in another store.
+            WrongEngineError: The store is of another engine.
             WasmtimeError: It is part of WASI, and the store has none.
 
         C API: ``wasmtime_linker_get``.
         """
         self._check_open()
-        check_store_argument(store)
+        if check_store_argument(store).engine is not self._engine:
+            raise WrongEngineError("the store and the linker are of two engines")
         item = self._find(store, module, name)
         if item is _linking.MISSING:
             raise KeyError(f'"{module}" "{name}" is not defined')
@@ -155,6 +158,7 @@ class WasmLinker(WasmtimeResource):
         if not isinstance(module, WasmModule):
             raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
         module._pointer_for(self._engine)
+        module._pointer_for(store.engine)
 
         def find(_position: int, wanted: WasmImportType) -> object:
             return self._find(store, wanted.module, wanted.name)

@@ -11,10 +11,10 @@ import operator
 import struct
 from typing import Any
 
-from ._abstract import AbstractMemory
+from ._abstract import AbstractMemory, begin
 from ._failure import check
 from ._lowlevel import ffi, lib
-from ._reflect import memorytype_to_c
+from ._reflect import memorytype, memorytype_to_c
 from .errors import MemoryViewError
 from .externs import StoreItem, same_words
 from .store import WasmStore, check_store_argument
@@ -64,6 +64,7 @@ class WasmMemory(StoreItem, AbstractMemory):
     __slots__ = ("_length", "_type")
 
     def __init__(self, store: WasmStore, type: WasmMemoryType) -> None:  # noqa: A002
+        begin(self, "_handle")
         check_store_argument(store)
         if not isinstance(type, WasmMemoryType):
             raise TypeError(f"type: expected a WasmMemoryType, got {type!r}")
@@ -78,8 +79,13 @@ class WasmMemory(StoreItem, AbstractMemory):
         self._length = memory_type.min * memory_type.page_size
 
     @classmethod
-    def _wrap(cls, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> WasmMemory:
+    def _wrap(cls, store: WasmStore, handle: Any, _as_exported: WasmMemoryType) -> WasmMemory:
+        """The memory that a ``wasmtime_memory_t *`` names; a module may know less of it than it is."""
         self = cls.__new__(cls)
+        with store._core as context:
+            c_type = lib.wasmtime_memory_type(context, handle)
+            memory_type = memorytype(c_type)
+            lib.wasm_memorytype_delete(c_type)
         self._adopt(store, handle, memory_type)
         return self
 

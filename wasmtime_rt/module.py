@@ -7,10 +7,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Union, overload
 
-from ._abstract import AbstractModule
+from ._abstract import AbstractModule, begin
 from ._binary import table_limits
 from ._failure import check
-from ._lowlevel import Handle, ffi, lib, take_bytes
+from ._lowlevel import Handle, check_native_stack, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
 from .engine import WasmEngine, check_engine
 from .errors import CompileError, WrongEngineError
@@ -46,6 +46,7 @@ def wat2wasm(text: str | bytes) -> bytes:
     elif not isinstance(text, (bytes, bytearray, memoryview)):
         raise TypeError(f"text: expected str or bytes, got {type(text).__name__}")
     data = bytes(text)
+    check_native_stack()
     made = ffi.new("wasm_byte_vec_t *")
     check(lib.wasmtime_wat2wasm(data, len(data), made), CompileError)
     return take_bytes(made)
@@ -114,27 +115,23 @@ class WasmModule(AbstractModule):
     C API: ``wasmtime_module_new``.
     """
 
-    __slots__ = ("__weakref__", "_engine", "_handle", "exports", "imports")
-
-    imports: tuple[WasmImportType, ...]
-    """What it asks for, in order."""
-
-    exports: tuple[WasmExportType, ...]
-    """What it offers, in order."""
+    __slots__ = ("__weakref__", "_engine", "_exports", "_handle", "_imports", "_tables")
 
     def __init__(self, engine: WasmEngine, source: Source) -> None:
+        begin(self, "_handle")
         check_engine(engine)
         wasm = read_source(source)
         if wasm.startswith(_COMPONENT):
             raise CompileError("this is a component, not a module: its instances are made by other means")
+        check_native_stack()
         made = ffi.new("wasmtime_module_t **")
         pointer = engine._pointer
         check(lib.wasmtime_module_new(pointer, wasm, len(wasm), made), CompileError)
         self._engine = engine
         self._handle = Handle(made[0], lib.wasmtime_module_delete, "module")
-        tables = table_limits(wasm)
-        self.imports = module_imports(made[0], pointer, tables)
-        self.exports = module_exports(made[0], pointer, tables)
+        self._tables = tables = table_limits(wasm)
+        self._imports = module_imports(made[0], pointer, tables)
+        self._exports = module_exports(made[0], pointer, tables)
 
     @classmethod
     def from_file(cls, engine: WasmEngine, path: str | os.PathLike[str]) -> WasmModule:
@@ -156,11 +153,22 @@ class WasmModule(AbstractModule):
         C API: ``wasmtime_module_validate``.
         """
         wasm = read_source(data)
+        check_native_stack()
         check(lib.wasmtime_module_validate(check_engine(engine)._pointer, wasm, len(wasm)), CompileError)
 
     is_valid = _IsValid()
     """On a module, whether it was not closed; on the class, ``WasmModule.is_valid(engine, data)`` tells
     whether `validate` accepts ``data``."""
+
+    @property
+    def imports(self) -> tuple[WasmImportType, ...]:
+        """What it asks for, in order."""
+        return self._imports
+
+    @property
+    def exports(self) -> tuple[WasmExportType, ...]:
+        """What it offers, in order."""
+        return self._exports
 
     @property
     def engine(self) -> WasmEngine:

@@ -6,7 +6,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._abstract import AbstractStore
+from ._abstract import AbstractStore, begin
 from ._core import StoreCore
 from ._failure import check
 from ._lowlevel import ffi, lib
@@ -82,6 +82,7 @@ class WasmStore(AbstractStore):
         wasi: WasiConfig | None = None,
         limits: StoreLimits | None = None,
     ) -> None:
+        begin(self, "_core")
         check_engine(engine)
         if limits is not None and not isinstance(limits, StoreLimits):
             raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")

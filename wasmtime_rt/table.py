@@ -6,7 +6,7 @@ import operator
 from collections.abc import Iterator
 from typing import Any
 
-from ._abstract import AbstractTable
+from ._abstract import AbstractTable, begin
 from ._convert import from_val, new_val, release, to_val
 from ._failure import check
 from ._lowlevel import ffi, lib
@@ -41,6 +41,7 @@ class WasmTable(StoreItem, AbstractTable):
     __slots__ = ("_length", "_type")
 
     def __init__(self, store: WasmStore, type: WasmTableType, init: Any = None) -> None:  # noqa: A002
+        begin(self, "_handle")
         check_store_argument(store)
         if not isinstance(type, WasmTableType):
             raise TypeError(f"type: expected a WasmTableType, got {type!r}")

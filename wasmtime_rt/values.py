@@ -355,6 +355,8 @@ def to_wasm(value: Any, type: WasmValType | None = None) -> WasmValue[Any]:  # n
     if value is None:
         if not type_.nullable:
             raise TypeError(f"{type_}: expected a reference that is not null, got None")
+    elif type_.heap in {"none", "nofunc", "noextern", "noexn"}:
+        raise TypeError(f"{type_}: expected None, its only value, got {shown(value)}")
     elif type_.hierarchy == "func" and not isinstance(value, AbstractFunc):
         raise TypeError(f"{type_}: expected a WasmFunc, got {shown(value)}")
     return WasmValue._make(type_, value)

@@ -142,9 +142,9 @@ ffi.cdef((NATIVE / "callbacks.cdef").read_text())
 ffi.set_source(
     "wasmtime_rt._ffi",
     '#include <wasmtime.h>\n#include "native.h"\n',
-    sources=["wasmtime_rt/_native/native.c"],
+    sources=["wasmtime_rt/_native/native.c", "wasmtime_rt/_native/shared.c"],
     depends=[
-        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.iterdir()])
+        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("*.*")])
     ],
     include_dirs=[str(NATIVE)],
     extra_compile_args=STRICT,

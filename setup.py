@@ -1,11 +1,11 @@
-"""Builds ``_ffi`` against the engine's library, which is copied into the package beside it."""
+"""Builds ``_ffi`` and ``_accel`` against the engine's library, which is copied into the package."""
 
 import platform
 import shutil
 import sys
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Extension, setup
 from setuptools.command.bdist_wheel import bdist_wheel
 from setuptools.command.build_ext import build_ext
 
@@ -61,4 +61,17 @@ class Wheel(bdist_wheel):
         return python, abi, tag
 
 
-setup(cffi_modules=["build_ffi.py:ffi"], cmdclass={"build_ext": BuildExt, "bdist_wheel": Wheel})
+NATIVE = Path("wasmtime_rt/_native")
+accel = Extension(
+    "wasmtime_rt._accel",
+    sources=[*map(str, sorted(NATIVE.glob("accel/*.c"))), str(NATIVE / "shared.c")],
+    depends=[*map(str, [*NATIVE.glob("**/*.h"), *Path("include").glob("**/*.h")])],
+    include_dirs=[str(NATIVE), str(NATIVE / "accel")],
+    extra_compile_args=["-std=c11", "-fvisibility=hidden", *build_ffi.STRICT],
+)
+
+setup(
+    ext_modules=[accel],
+    cffi_modules=["build_ffi.py:ffi"],
+    cmdclass={"build_ext": BuildExt, "bdist_wheel": Wheel},
+)

@@ -58,13 +58,14 @@ def begin(resource: WasmtimeResource, first: str) -> None:
 
     Args:
         resource: The resource that is being initialised.
-        first: A slot that its ``__init__`` fills.
+        first: A slot that its ``__init__`` fills; it is None meanwhile.
 
     Raises:
         TypeError: The slot is filled.
     """
     if hasattr(resource, first):
         raise TypeError(f"this {type(resource).__name__} was initialised already")
+    setattr(resource, first, None)
 
 
 class AbstractEngine(WasmtimeResource):

@@ -1,7 +1,8 @@
-"""What the engine's C API cannot tell about a module, read from its bytes: the limits of tables.
+"""What the engine's C API cannot tell about a module, read from its bytes.
 
-The API aborts on a table limit beyond 32 bits and does not say whether indices are 64 bits wide. Only
-the import, table and export sections are read; the bytes are those of a module that the engine has
+The API aborts on a table limit beyond 32 bits, does not say whether indices are 64 bits wide, and gives an
+import that is exported again the type that was asked for instead of the one that it has. Only the import,
+table and export sections are read; the bytes are those of a module that the engine has
 accepted, so nothing is validated again.
 """
 
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _IMPORT, _TABLE, _EXPORT = 2, 4, 7
-_KIND_TABLE = 1
+_FUNC, _TABLE_KIND, _MEMORY, _GLOBAL, _TAG = range(5)
 
 
 class TableLimits(NamedTuple):
@@ -23,17 +24,17 @@ class TableLimits(NamedTuple):
 
 
 @dataclass
-class ModuleTables:
-    """The tables that a module imports and exports.
+class ModuleShape:
+    """A module's tables, and its exports that are imports.
 
     Attributes:
-        imports: By position among all its imports.
-        exports: By name.
-        passed_on: For exported tables that are imported ones, the position of the import.
+        imported_tables: Limits by position among all imports.
+        exported_tables: Limits by name.
+        passed_on: For exports that are imports, by name, the position among all imports.
     """
 
-    imports: dict[int, TableLimits] = field(default_factory=dict)
-    exports: dict[str, TableLimits] = field(default_factory=dict)
+    imported_tables: dict[int, TableLimits] = field(default_factory=dict)
+    exported_tables: dict[str, TableLimits] = field(default_factory=dict)
     passed_on: dict[str, int] = field(default_factory=dict)
 
 
@@ -76,6 +77,18 @@ class _Reader:
         self.skip_value_type()
         return self.limits()
 
+    def skip_extern_type(self, kind: int) -> None:
+        if kind == _FUNC:
+            self.number()
+        elif kind == _MEMORY:
+            self.limits()
+        elif kind == _GLOBAL:
+            self.skip_value_type()
+            self.byte()
+        else:  # a tag: attribute, type index
+            self.byte()
+            self.number()
+
     def skip_constant_expression(self) -> None:
         while (opcode := self.byte()) != 0x0B:
             if opcode in {0x41, 0x42, 0x23, 0xD2, 0xD0}:  # i32.const i64.const global.get ref.func ref.null
@@ -95,10 +108,11 @@ class _Reader:
                     self.number()
 
 
-def table_limits(wasm: bytes) -> ModuleTables:
-    """The limits of every table that the module ``wasm`` imports or exports."""
-    found = ModuleTables()
+def module_shape(wasm: bytes) -> ModuleShape:
+    """What there is to know about the module ``wasm``."""
+    found = ModuleShape()
     tables: list[TableLimits] = []
+    imported: list[list[int]] = [[], [], [], [], []]  # positions among all imports, by kind
     at = 8
     while at < len(wasm):
         head = _Reader(wasm, at, len(wasm))
@@ -106,7 +120,16 @@ def table_limits(wasm: bytes) -> ModuleTables:
         at = head.at + size
         body = _Reader(wasm, head.at, at)
         if section == _IMPORT:
-            _read_imports(body, tables, found)
+            for position in range(body.number()):
+                body.name()
+                body.name()
+                kind = body.byte()
+                imported[kind].append(position)
+                if kind == _TABLE_KIND:
+                    found.imported_tables[position] = body.table_type()
+                    tables.append(found.imported_tables[position])
+                else:
+                    body.skip_extern_type(kind)
         elif section == _TABLE:
             for _ in range(body.number()):
                 with_initializer = body.data[body.at] == 0x40
@@ -118,28 +141,8 @@ def table_limits(wasm: bytes) -> ModuleTables:
         elif section == _EXPORT:
             for _ in range(body.number()):
                 name, kind, index = body.name(), body.byte(), body.number()
-                if kind == _KIND_TABLE:
-                    found.exports[name] = tables[index]
-                    if index < len(found.imports):
-                        found.passed_on[name] = list(found.imports)[index]
+                if kind == _TABLE_KIND:
+                    found.exported_tables[name] = tables[index]
+                if index < len(imported[kind]):
+                    found.passed_on[name] = imported[kind][index]
     return found
-
-
-def _read_imports(body: _Reader, tables: list[TableLimits], found: ModuleTables) -> None:
-    for position in range(body.number()):
-        body.name()
-        body.name()
-        kind = body.byte()
-        if kind == 0:  # func: type index
-            body.number()
-        elif kind == _KIND_TABLE:
-            tables.append(body.table_type())
-            found.imports[position] = tables[-1]
-        elif kind == 2:  # memory
-            body.limits()
-        elif kind == 3:  # global: type, mutability
-            body.skip_value_type()
-            body.byte()
-        else:  # tag: attribute, type index
-            body.byte()
-            body.number()

@@ -1,15 +1,18 @@
-"""Calls into WebAssembly and out of it, in pure cffi: slow, and easy to follow.
+"""The hot paths in pure cffi: calls, host functions, memories. Slow, and easy to follow.
 
-A signature is resolved once. Numbers and vectors go through raw slots of 16 bytes, packed by `struct`,
-straight into an unchecked call; a signature with references goes through checked values, since only
-the engine can tell whether a reference is of a type that a module defines.
+This is the twin of `_accel`: the same behaviour, for debugging and for comparison. A signature is resolved
+once. Numbers and vectors go through raw slots of 16 bytes, packed by `struct`, straight into an unchecked
+call; a signature with references goes through checked values, since only the engine can tell whether a
+reference is of a type that a module defines.
 """
 
 from __future__ import annotations
 
 import functools
 import itertools
+import operator
 import struct
+import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +20,17 @@ from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
 from ._failure import failure
 from ._lowlevel import NULL, ffi, lib
+from ._messages import bad_results, not_pinned, out_of_range, wrong_count
 from ._reflect import functype_to_c
 from .types import WasmFuncType
-from .values import number, shown
+from .values import Where, number
 
 if TYPE_CHECKING:
     from .store import WasmStore
 
 SLOT = 16
 _FORMATS = {"i32": "i12x", "i64": "q8x", "f32": "f12x", "f64": "d8x", "v128": "16s"}
+_WIDTHS = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
 _host_numbers = itertools.count(1)
 
 
@@ -66,8 +71,6 @@ class Signature:
 
     def pack_params(self, args: Sequence[object], buffer: Any, name: str) -> None:
         """Write ``args`` into the slots behind ``buffer``."""
-        if len(args) != len(self.params):
-            raise TypeError(f"{name}: expected {_arguments(len(self.params))}, got {len(args)}")
         self._pack(self._params, self.params, args, buffer, name, "argument")
 
     def unpack_params(self, buffer: Any) -> tuple[Any, ...]:
@@ -93,9 +96,8 @@ class Signature:
             else:
                 return
         for i, (value, valtype) in enumerate(zip(values, types, strict=True)):
-            where = f"{name}: {what} {i} ({valtype})"
             bits = getattr(value, "_bits", None)
-            held = number(value, valtype.kind, where)
+            held = number(value, valtype.kind, Where(name, what, i, valtype))
             at = i * SLOT
             if bits is not None:  # bit for bit: a NaN keeps its payload
                 buffer[at : at + SLOT] = bits.to_bytes(SLOT, "little")
@@ -114,19 +116,11 @@ class Signature:
         expected = len(self.results)
         if expected == 1:
             return (returned,)
-        if expected == 0:
-            if returned is None:
-                return ()
-            raise TypeError(f"{name}: expected None, since it has no results, got {shown(returned)}")
-        if not isinstance(returned, (tuple, list)):
-            raise TypeError(f"{name}: expected a tuple of {expected} results, got {shown(returned)}")
-        if len(returned) != expected:
-            raise TypeError(f"{name}: expected {expected} results, got {len(returned)}")
-        return returned
-
-
-def _arguments(count: int) -> str:
-    return f"{count} argument{'' if count == 1 else 's'}"
+        if expected == 0 and returned is None:
+            return ()
+        if not (expected and isinstance(returned, (tuple, list)) and len(returned) == expected):
+            bad_results(name, returned, expected)
+        return tuple(returned)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -135,17 +129,99 @@ def signature(functype: WasmFuncType) -> Signature:
     return Signature(functype)
 
 
-def make_call(store: WasmStore, handle: Any, functype: WasmFuncType, name: str) -> Callable[..., Any]:
-    """A Python callable for the ``wasmtime_func_t *`` ``handle``."""
-    resolved = signature(functype)
-    make = _raw_call if resolved.plain else _checked_call
-    return make(store, handle, resolved, name)
+# ---- Into WebAssembly
+
+
+class Function:
+    """A function in a store, bound to its signature; the public classes derive from it."""
+
+    __slots__ = ("_call", "_handle_to_call", "_name", "_resolved", "_store")
+    _store: WasmStore
+    _name: str
+    _call: Callable[..., Any]
+
+    def _bind_to(
+        self, store: WasmStore, handle: Any, functype: WasmFuncType, name: str, _keep_gil: bool = False
+    ) -> None:
+        self._store, self._name, self._handle_to_call = store, name, handle
+        self._resolved = resolved = signature(functype)
+        make = _raw_call if resolved.plain else _checked_call
+        self._call = make(store, handle, resolved, name)
+
+    def _unbind(self) -> None:
+        self._call = self._refuse
+
+    def _refuse(self, *_args: object) -> Any:
+        raise NotImplementedError
+
+    def __call__(self, *args: Any) -> Any:
+        try:
+            call = self._call
+        except AttributeError:
+            call = self._refuse
+        return call(*args)
+
+    def _map(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], rows: int) -> int:
+        """Call it once per row; the columns were checked. Returns the number of rows."""
+        resolved, core = self._resolved, self._store._core
+        slots, buffer, trap = resolved.take_scratch()
+        columns = [
+            _Column(column, valtype, rows)
+            for column, valtype in zip((*inputs, *outputs), resolved.params + resolved.results, strict=True)
+        ]
+        into, out = columns[: len(inputs)], columns[len(inputs) :]
+        row = 0
+        try:
+            with core.running() as context:
+                for row in range(rows):
+                    for i, column in enumerate(into):
+                        buffer[i * SLOT : i * SLOT + column.width] = column[row]
+                    error = lib.wasmtime_func_call_unchecked(
+                        context, self._handle_to_call, slots, resolved.slots, trap
+                    )
+                    if error != NULL or trap[0] != NULL:
+                        raise failure(context, error, trap[0], core.take_raised())
+                    for i, column in enumerate(out):
+                        column[row] = buffer[i * SLOT : i * SLOT + column.width]
+        except BaseException as problem:
+            with_row: Any = problem
+            try:
+                with_row.row = row
+            except Exception:  # noqa: BLE001  it takes no attributes
+                del with_row
+            raise
+        return rows
+
+
+class _Column:
+    """A column as bytes by row; one item serves every row."""
+
+    def __init__(self, column: Any, valtype: Any, rows: int) -> None:
+        self.width = _WIDTHS[valtype.kind]
+        view = memoryview(column)
+        self._single = view.nbytes == self.width and rows != 1
+        self._rows = [view[i : i + 1] for i in range(len(view))] if view.itemsize == self.width else None
+        self._bytes = view
+
+    def __getitem__(self, row: int) -> bytes:
+        row = 0 if self._single else row
+        if self._rows is not None:
+            return self._rows[row].tobytes()
+        return bytes(self._bytes[row * self.width : (row + 1) * self.width])
+
+    def __setitem__(self, row: int, data: bytes) -> None:
+        if self._rows is None:
+            self._bytes[row * self.width : (row + 1) * self.width] = data
+        else:
+            self._bytes[row] = struct.unpack(self._bytes.format, data)[0]
 
 
 def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> Callable[..., Any]:
-    core = store._core
+    core, nparams = store._core, len(resolved.params)
 
     def call(*args: object) -> Any:
+        if len(args) != nparams:
+            wrong_count(name, nparams, len(args))
         scratch = resolved.take_scratch()
         slots, buffer, trap = scratch
         resolved.pack_params(args, buffer, name)
@@ -166,13 +242,14 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
 
     def call(*args: object) -> Any:
         if len(args) != nparams:
-            raise TypeError(f"{name}: expected {_arguments(nparams)}, got {len(args)}")
+            wrong_count(name, nparams, len(args))
         vals, results, trap = new_vals(nparams), new_vals(nresults), ffi.new("wasm_trap_t **")
-        with core.running() as context:
+        with core as context:
             try:
                 for i, (value, valtype) in enumerate(zip(args, resolved.params, strict=True)):
-                    to_val(store, context, value, valtype, vals + i, f"{name}: argument {i} ({valtype})")
-                error = lib.wasmtime_func_call(context, handle, vals, nparams, results, nresults, trap)
+                    to_val(store, context, value, valtype, vals + i, Where(name, "argument", i, valtype))
+                with core.running():
+                    error = lib.wasmtime_func_call(context, handle, vals, nparams, results, nresults, trap)
                 if error != NULL or trap[0] != NULL:
                     raise failure(context, error, trap[0], core.take_raised())
                 return resolved.join([from_val(store, context, results + i) for i in range(nresults)])
@@ -202,15 +279,13 @@ class HostFunction:
 
     def run_checked(self, core: StoreCore, args: Any, results: Any) -> None:
         """Call it with values; the engine takes over the roots in ``results``."""
-        store = core.owner()
-        if store is None:  # pragma: no cover  whoever called in keeps it alive
-            raise ReferenceError("the store is gone")
+        store = core.owner_store()
         with core as context:
             given = [from_val(store, context, args + i) for i in range(len(self.resolved.params))]
         returned = self.resolved.split(self.function(*given), self.name)
         with core as context:
             for i, (value, valtype) in enumerate(zip(returned, self.resolved.results, strict=True)):
-                to_val(store, context, value, valtype, results + i, f"{self.name}: result {i} ({valtype})")
+                to_val(store, context, value, valtype, results + i, Where(self.name, "result", i, valtype))
 
 
 def new_host_function(
@@ -220,8 +295,8 @@ def new_host_function(
     core, resolved, host = store._core, signature(functype), next(_host_numbers)
     handle, env = ffi.new("wasmtime_func_t *"), ffi.cast("void *", host)
     with core as context:
-        core.hosts[host] = HostFunction(function, resolved, name)
         c_type = functype_to_c(functype, core.engine)
+        core.hosts[host] = HostFunction(function, resolved, name)
         if resolved.plain:
             lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_host_call, env, NULL, handle)
         else:
@@ -258,3 +333,99 @@ def _wrt_python_host_call_values(
 
 for _callback in (_wrt_python_host_call, _wrt_python_host_call_values):
     ffi.def_extern(name=_callback.__name__[1:], error=0, onerror=_keep_lost)(_callback)
+
+
+# ---- Linear memory
+
+
+class Memory:
+    """The bytes of a linear memory; the public class derives from it."""
+
+    __slots__ = ("_pinned", "_store")
+    _store: WasmStore
+
+    def _bind_to(self, store: WasmStore, _handle: Any, *, pinned: bool) -> None:
+        self._store, self._pinned = store, pinned
+
+    def _unbind(self) -> None:
+        pass
+
+    @property
+    def _live(self) -> Any:
+        raise NotImplementedError
+
+    def _size(self) -> int:
+        handle = self._live
+        with self._store._core as context:
+            return int(lib.wasmtime_memory_data_size(context, handle))
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Copy ``length`` bytes out of linear memory, starting at ``offset``."""
+        offset, length, size = operator.index(offset), operator.index(length), self._size()
+        if not (0 <= offset <= size and 0 <= length <= size - offset):
+            out_of_range(size, offset, length)
+        to, handle = bytearray(length), self._live
+        with self._store._core as context:
+            lib.wrt_memory_read(context, handle, offset, length, ffi.from_buffer(to))
+        return bytes(to)
+
+    def write(self, offset: int, data: Any) -> int:
+        """Copy ``data`` into linear memory, starting at ``offset``."""
+        if isinstance(data, str):
+            raise TypeError("data: expected bytes or another buffer, got str; write_utf8 takes text")
+        offset = operator.index(offset)
+        with memoryview(data) as source:
+            flat = source if source.c_contiguous else memoryview(source.tobytes())
+            size, length, handle = self._size(), flat.nbytes, self._live
+            if not (0 <= offset <= size and length <= size - offset):
+                out_of_range(size, offset, length)
+            with self._store._core as context:
+                lib.wrt_memory_write(context, handle, offset, length, ffi.from_buffer(flat))
+        return length
+
+    def __getitem__(self, key: Any) -> Any:
+        if isinstance(key, slice):
+            start, stop, step = key.indices(self._size())
+            if step == 1:
+                return self.read(start, max(0, stop - start))
+            return bytes(self.read(0, self._size())[key])
+        return self.read(self._index(key), 1)[0]
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        if not isinstance(key, slice):
+            byte = operator.index(value)
+            if not 0 <= byte <= 255:
+                raise ValueError(f"a byte: expected 0 to 255, got {byte}")
+            self.write(self._index(key), bytes((byte,)))
+            return
+        start, stop, step = key.indices(self._size())
+        if step != 1:
+            raise ValueError(f"assignment to a slice: expected step 1, got {step}")
+        with memoryview(value) as data:
+            if data.nbytes != max(0, stop - start):
+                raise ValueError(
+                    f"assignment to a slice: expected {max(0, stop - start)} bytes, got {data.nbytes}: "
+                    "memories do not change their size this way"
+                )
+            self.write(start, data)
+
+    def _index(self, key: Any) -> int:
+        index, size = operator.index(key), self._size()
+        if not -size <= index < size:
+            raise IndexError(f"byte {index} is outside of this memory of {size} bytes")
+        return index + size if index < 0 else index
+
+    def _view(self) -> memoryview:
+        handle = self._live
+        if not self._pinned:
+            not_pinned(self)
+        core = self._store._core
+        with core as context:
+            size = lib.wasmtime_memory_data_size(context, handle)
+            data = core.export_view(lib.wasmtime_memory_data(context, handle))
+        return memoryview(ffi.buffer(data, size)).cast("B")
+
+    if sys.version_info >= (3, 12):
+
+        def __buffer__(self, _flags: int, /) -> memoryview:
+            return self._view()

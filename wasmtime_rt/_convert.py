@@ -54,7 +54,9 @@ def release(vals: Any, count: int) -> None:
         lib.wasmtime_val_unroot(vals + i)
 
 
-def to_val(store: WasmStore, context: Any, value: object, valtype: WasmValType, out: Any, where: str) -> None:
+def to_val(
+    store: WasmStore, context: Any, value: object, valtype: WasmValType, out: Any, where: object
+) -> None:
     """Write ``value`` as ``valtype`` into the ``wasmtime_val_t *`` ``out``. Inside the guard.
 
     The kind is written last: until then ``out`` owns nothing, whatever its bytes are.
@@ -157,7 +159,7 @@ class OpaqueRef:
         self._value = copy
 
 
-def check_store(store: WasmStore, item: Any, where: str) -> None:
+def check_store(store: WasmStore, item: Any, where: object) -> None:
     """Refuse ``item`` where it lives in another store than ``store``.
 
     Raises:

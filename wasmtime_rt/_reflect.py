@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import Any
 
-from ._binary import ModuleTables, TableLimits
+from ._binary import ModuleShape, TableLimits
 from ._failure import check
 from ._lowlevel import ffi, lib, text_of
 from .errors import WasmtimeError, WrongEngineError
@@ -37,6 +37,7 @@ _HEAPS = (
 
 _nesting = threading.local()
 _MAX_NESTING = 2
+_MAX_FIELDS = 8
 
 
 class EngineType(DefinedType):
@@ -87,10 +88,11 @@ class EngineType(DefinedType):
             return f"(array {self._field(field)})"
         if self.kind == "struct":
             fields = []
-            for i in range(lib.wasmtime_struct_type_num_fields(of.concrete_struct)):
+            total = lib.wasmtime_struct_type_num_fields(of.concrete_struct)
+            for i in range(min(total, _MAX_FIELDS)):
                 lib.wasmtime_struct_type_field(of.concrete_struct, i, field)
                 fields.append(f" (field {self._field(field)})")
-            return f"(struct{''.join(fields)})"
+            return f"(struct{''.join(fields)}{' ...' if total > _MAX_FIELDS else ''})"
         tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
         try:
             return str(WasmTagType(functype(lib.wasm_tagtype_functype(tag), self.engine)))
@@ -162,7 +164,7 @@ def _externtype(pointer: Any, engine: Any, limits: TableLimits | None) -> WasmEx
     return WasmTagType(functype(lib.wasm_tagtype_functype(tag), engine))
 
 
-def module_imports(module: Any, engine: Any, tables: ModuleTables) -> tuple[WasmImportType, ...]:
+def module_imports(module: Any, engine: Any, shape: ModuleShape) -> tuple[WasmImportType, ...]:
     """The imports of a ``wasmtime_module_t *``, in order."""
     vector = ffi.new("wasm_importtype_vec_t *")
     lib.wasmtime_module_imports(module, vector)
@@ -171,7 +173,7 @@ def module_imports(module: Any, engine: Any, tables: ModuleTables) -> tuple[Wasm
             WasmImportType(
                 text_of(lib.wasm_importtype_module(vector.data[i])),
                 text_of(lib.wasm_importtype_name(vector.data[i])),
-                _externtype(lib.wasm_importtype_type(vector.data[i]), engine, tables.imports.get(i)),
+                _externtype(lib.wasm_importtype_type(vector.data[i]), engine, shape.imported_tables.get(i)),
             )
             for i in range(vector.size)
         )
@@ -179,7 +181,7 @@ def module_imports(module: Any, engine: Any, tables: ModuleTables) -> tuple[Wasm
         lib.wasm_importtype_vec_delete(vector)
 
 
-def module_exports(module: Any, engine: Any, tables: ModuleTables) -> tuple[WasmExportType, ...]:
+def module_exports(module: Any, engine: Any, shape: ModuleShape) -> tuple[WasmExportType, ...]:
     """The exports of a ``wasmtime_module_t *``, in order."""
     vector = ffi.new("wasm_exporttype_vec_t *")
     lib.wasmtime_module_exports(module, vector)
@@ -188,7 +190,7 @@ def module_exports(module: Any, engine: Any, tables: ModuleTables) -> tuple[Wasm
         for i in range(vector.size):
             name = text_of(lib.wasm_exporttype_name(vector.data[i]))
             pointer = lib.wasm_exporttype_type(vector.data[i])
-            found.append(WasmExportType(name, _externtype(pointer, engine, tables.exports.get(name))))
+            found.append(WasmExportType(name, _externtype(pointer, engine, shape.exported_tables.get(name))))
         return tuple(found)
     finally:
         lib.wasm_exporttype_vec_delete(vector)
@@ -227,11 +229,14 @@ def functype_to_c(given: WasmFuncType, engine: Any) -> Any:
     """``given`` as a ``wasm_functype_t *`` that Python owns."""
     sides = []
     for types in (given.params, given.results):
-        vector = ffi.new("wasm_valtype_vec_t *")
-        lib.wasm_valtype_vec_new_uninitialized(vector, len(types))
-        for i, item in enumerate(types):
-            vector.data[i] = valtype_to_c(item, engine)
+        # Owned by Python until all of them are made: one may be of another engine.
+        owned = [ffi.gc(valtype_to_c(item, engine), lib.wasm_valtype_delete) for item in types]
+        vector = ffi.gc(ffi.new("wasm_valtype_vec_t *"), lib.wasm_valtype_vec_delete)
+        lib.wasm_valtype_vec_new(vector, len(owned), owned)
+        for item in owned:
+            ffi.gc(item, None)  # the vector's now
         sides.append(vector)
+    # The vectors are emptied, so that deleting them later deletes nothing.
     return ffi.gc(lib.wasm_functype_new(*sides), lib.wasm_functype_delete)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from ._abstract import WasmtimeResource
 from .errors import ClosedError
@@ -12,16 +12,17 @@ from .store import WasmStore
 class StoreItem(WasmtimeResource):
     """Something inside a store. It keeps the store alive; two of the same are equal and hash equal.
 
-    ``_handle`` is the C struct that names it, ``_identity`` what makes it the same as another.
+    ``_handle`` is the C struct that names it, ``_identity`` what makes it the same as another, ``_store``
+    the store. The classes declare the slots, since some of them derive from a class in C.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_identity", "_store")
+    __slots__ = ()
     _store: WasmStore
     _handle: Any
     _identity: tuple[object, ...]
 
-    def _place(self, store: WasmStore, handle: Any, identity: tuple[object, ...]) -> None:
-        self._store, self._handle, self._identity = store, handle, (store._core.number, *identity)
+    def _place(self: Any, store: WasmStore, handle: Any, identity: tuple[object, ...]) -> None:
+        self._handle, self._identity = handle, (store._core.number, *identity)
 
     @property
     def store(self) -> WasmStore:
@@ -31,9 +32,9 @@ class StoreItem(WasmtimeResource):
     @property
     def is_valid(self) -> bool:
         """Whether neither it nor its store was closed."""
-        return self._handle is not None and self._store.is_valid
+        return getattr(self, "_handle", None) is not None and self._store.is_valid
 
-    def close(self) -> None:
+    def close(self: Any) -> None:
         """Refuse further use of this object. The store keeps what it names until the store is closed."""
         self._handle = None
 
@@ -44,10 +45,15 @@ class StoreItem(WasmtimeResource):
         Raises:
             ClosedError: This object was closed.
         """
-        handle = self._handle
+        handle = getattr(self, "_handle", None)
         if handle is None:
-            raise ClosedError(f"this {type(self).__name__} was closed")
+            self._refuse()
         return handle
+
+    def _refuse(self, *_args: object) -> NoReturn:
+        if hasattr(self, "_handle"):
+            raise ClosedError(f"this {type(self).__name__} was closed")
+        raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
 
     @property
     def _state(self) -> str:

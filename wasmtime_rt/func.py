@@ -7,26 +7,29 @@ from typing import Any, NoReturn
 
 from . import _convert
 from ._abstract import AbstractFunc, begin
-from ._calls import make_call, new_host_function
+from ._columns import Plan, note_row
 from ._convert import OpaqueRef
+from ._hot import Function, new_host_function
 from ._lowlevel import ffi, lib
 from ._reflect import functype
 from .annotations import check_callable, signature_of
-from .errors import ClosedError
+from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmValType
 
 
-def _closed(*_args: object) -> NoReturn:
-    raise ClosedError("this WasmFunc was closed")
-
-
-class WasmFunc(StoreItem, AbstractFunc):
+class WasmFunc(Function, StoreItem, AbstractFunc):
     """A function in a store. Calling it runs WebAssembly, or the Python function that it was made of.
 
     A call takes exactly the parameters of its type, and returns ``None``, the value, or a tuple, for
-    no, one, or several results. Integers may be given signed or unsigned and come back signed.
+    no, one, or several results. Integers may be given signed or unsigned and come back signed; f32 and
+    f64 take real numbers, v128 takes 16 bytes, funcref a `WasmFunc` or ``None``, externref any object.
+
+    A call raises ``TypeError`` for a wrong number or kind of arguments, ``OverflowError`` for a number that
+    its parameter cannot hold, `WasmTrap` where WebAssembly traps, `WasmExit` where a WASI program exits,
+    `WrongStoreError` for a reference of another store, `StoreBusyError` while another thread is in the
+    store, `ClosedError` after the store or this object was closed, and whatever a host function raised.
 
     >>> import wasmtime_rt as w
     >>> store = w.WasmStore(w.WasmEngine())
@@ -44,10 +47,11 @@ class WasmFunc(StoreItem, AbstractFunc):
         TypeError: It cannot be called, is an ``async def``, or its annotations do not say the types.
         StoreClosedError: The store was closed.
 
-    C API: ``wasmtime_func_new``, ``wasmtime_func_new_unchecked``.
+    C API: ``wasmtime_func_new``, ``wasmtime_func_new_unchecked``, ``wasmtime_func_call``,
+    ``wasmtime_func_call_unchecked``.
     """
 
-    __slots__ = ("_call", "_name", "_type")
+    __slots__ = ("__weakref__", "_handle", "_identity", "_type")
 
     def __init__(
         self,
@@ -68,8 +72,8 @@ class WasmFunc(StoreItem, AbstractFunc):
         identity = ffi.new("uintptr_t[2]")
         lib.wrt_func_identity(handle, identity)
         self._place(store, handle, (identity[0], identity[1]))
-        self._type, self._name = func_type, name
-        self._call = make_call(store, handle, func_type, name)
+        self._type = func_type
+        self._bind_to(store, handle, func_type, name)
 
     @classmethod
     def _wrap(
@@ -95,69 +99,102 @@ class WasmFunc(StoreItem, AbstractFunc):
         """The name by which it was exported, or the Python function's."""
         return self._name
 
-    def __call__(self, *args: Any) -> Any:
-        """Call it.
-
-        Args:
-            *args: As many as its type has parameters: integers for i32 and i64, real numbers for f32
-                and f64, 16 bytes for v128, a `WasmFunc` or ``None`` for funcref, any object for externref.
-
-        Returns:
-            ``None``, the value, or a tuple of values.
-
-        Raises:
-            TypeError: A wrong number of arguments, or one of the wrong kind.
-            OverflowError: A number that its parameter cannot hold.
-            WasmTrap: WebAssembly trapped.
-            WasmExit: A WASI program exited.
-            WrongStoreError: A function or reference of another store was passed.
-            StoreBusyError: Another thread is in the store.
-            ClosedError: The store or this object was closed.
-            BaseException: Whatever a host function raised.
-
-        C API: ``wasmtime_func_call_unchecked``, ``wasmtime_func_call``.
-        """
-        return self._call(*args)
-
     def typed(
-        self, params: Iterable[WasmValType | str] = (), results: Iterable[WasmValType | str] = ()
+        self,
+        params: Iterable[WasmValType | str] = (),
+        results: Iterable[WasmValType | str] = (),
+        *,
+        keep_gil: bool = False,
     ) -> TypedFunc:
         """The function, checked once to have this signature.
 
+        Args:
+            params: The types of its parameters.
+            results: The types of its results.
+            keep_gil: Keep Python's global lock during calls, which makes short ones faster. No other Python
+                thread runs meanwhile, so it is for functions that end within microseconds.
+
         Raises:
-            TypeError: It has another one.
+            TypeError: It has another signature.
+            ClosedError: It was closed.
+            WasmtimeError: ``keep_gil`` in a store with WASI, where a call could wait for the world.
         """
         expected = WasmFuncType(params, results)
         if self._type != expected:
             raise TypeError(f"{self._name}: expected {expected}, got {self._type}")
-        return TypedFunc(self)
+        handle = self._live
+        if keep_gil and self._store._wasi is not None:
+            raise WasmtimeError(
+                f"{self._name}: keep_gil is refused in a store with WASI, where a call may wait"
+            )
+        if keep_gil:
+            self._store._keeps_gil = True
+        return TypedFunc._wrap(self, handle, keep_gil=keep_gil)
+
+    def map(self, *columns: Any, out: Any = None) -> Any:
+        """Call the function once per row, at the speed of C.
+
+        Args:
+            *columns: One for each parameter: a buffer with one item per row (a NumPy array, an
+                ``array.array``, a memoryview; contiguous or strided, of the parameter's own type), or a
+                number, which serves every row. A column of v128 is bytes, 16 for each row.
+            out: Where the results go: a writable buffer of the result's type, or for several results a
+                tuple of such; new ones by default.
+
+        Returns:
+            ``out``, or what was made in its place: NumPy arrays where a column is one, else ``array.array``
+            (``bytearray`` for v128). ``None`` for a function without results.
+
+        Raises:
+            TypeError: A wrong number of columns, an item type that is not the parameter's, or a signature
+                with references.
+            ValueError: Columns of different lengths.
+            WasmTrap: A row trapped: ``.row`` tells which. Rows before it are done.
+            BaseException: What a host function or a signal handler raised, with ``.row`` likewise.
+
+        C API: ``wasmtime_func_call_unchecked``.
+        """
+        self._live  # noqa: B018  raises where it was closed
+        plan = Plan(self._name, self._type, columns, out)
+        try:
+            self._map(plan.inputs, plan.outputs, plan.rows)
+        except BaseException as problem:
+            note_row(problem)
+            raise
+        return plan.answer
 
     def close(self) -> None:
         """Refuse further calls. The store keeps the function until the store is closed."""
         super().close()
-        self._call = _closed
+        self._unbind()
 
     def __repr__(self) -> str:
         return f"<WasmFunc {self._name} {self._type}{self._state}>"
 
 
-class TypedFunc:
+class TypedFunc(Function):
     """A function whose signature the program has checked: `WasmFunc.typed` makes it."""
 
-    __slots__ = ("_call", "_func")
+    __slots__ = ("__weakref__", "_func")
+    _func: WasmFunc
 
-    def __init__(self, func: WasmFunc) -> None:
+    def __init__(self) -> None:
+        raise TypeError("a TypedFunc is made by WasmFunc.typed")
+
+    @classmethod
+    def _wrap(cls, func: WasmFunc, handle: Any, *, keep_gil: bool) -> TypedFunc:
+        self = cls.__new__(cls)
         self._func = func
-        self._call = func._call
+        self._bind_to(func.store, handle, func.type, func.name, keep_gil)
+        return self
+
+    def _refuse(self, *_args: object) -> NoReturn:
+        raise TypeError("this TypedFunc was never initialised")
 
     @property
     def func(self) -> WasmFunc:
         """The function."""
         return self._func
-
-    def __call__(self, *args: Any) -> Any:
-        """Call it, as `WasmFunc.__call__` does."""
-        return self._call(*args)
 
     def __repr__(self) -> str:
         return f"<TypedFunc {self._func.name} {self._func.type}>"

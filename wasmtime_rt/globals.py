@@ -40,7 +40,7 @@ class WasmGlobal(StoreItem, AbstractGlobal):
     C API: ``wasmtime_global_new``.
     """
 
-    __slots__ = ("_type",)
+    __slots__ = ("__weakref__", "_handle", "_identity", "_store", "_type")
 
     def __init__(self, store: WasmStore, type: WasmGlobalType, value: Any) -> None:  # noqa: A002
         begin(self, "_handle")
@@ -58,6 +58,7 @@ class WasmGlobal(StoreItem, AbstractGlobal):
         self._adopt(store, handle, type)
 
     def _adopt(self, store: WasmStore, handle: Any, global_type: WasmGlobalType) -> None:
+        self._store = store
         self._place(store, handle, same_words(handle, "__private1", "__private2", "__private3"))
         self._type = global_type
 

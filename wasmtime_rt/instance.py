@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar, overload
 
 from . import _linking
@@ -66,11 +67,12 @@ class WasmExports(Mapping[str, WasmExtern]):
     The same export is always the same Python object.
     """
 
-    __slots__ = ("__cache", "__instance", "__types")
+    __slots__ = ("__cache", "__find", "__types")
 
-    def __init__(self, instance: WasmInstance) -> None:
-        self.__instance = instance
-        self.__types = instance._export_types()
+    def __init__(
+        self, types: dict[str, WasmExternType], find: Callable[[str, WasmExternType], WasmExtern]
+    ) -> None:
+        self.__types, self.__find = types, find
         self.__cache: dict[str, WasmExtern] = {}
 
     def __getitem__(self, name: str) -> WasmExtern:
@@ -81,7 +83,7 @@ class WasmExports(Mapping[str, WasmExtern]):
         if name not in self.__types:
             offered = ", ".join(self.__types) or "nothing"
             raise KeyError(f"no export {name!r}; the module exports {offered}")
-        found = self.__instance._export(name, self.__types[name])
+        found = self.__find(name, self.__types[name])
         return self.__cache.setdefault(name, found)
 
     def __getattr__(self, name: str) -> Any:
@@ -135,7 +137,7 @@ class WasmInstance(AbstractInstance):
     C API: ``wasmtime_instance_new``.
     """
 
-    __slots__ = ("__weakref__", "_exports", "_handle", "_module", "_store", "_tables_passed_on")
+    __slots__ = ("__weakref__", "_exports", "_handle", "_module", "_store")
 
     def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
         begin(self, "_handle")
@@ -164,9 +166,10 @@ class WasmInstance(AbstractInstance):
                 incompatible = type(raised) is WasmtimeError and "incompatible import type" in str(raised)
                 raise LinkError(str(raised)) if incompatible else raised
         self._store, self._module, self._handle = store, module, handle
-        passed_on = module._tables.passed_on.items()
-        self._tables_passed_on = {name: externs[position].type for name, position in passed_on}
-        self._exports: WasmExports | None = None
+        # An import that is exported again keeps the type that it has.
+        types = {export.name: export.type for export in module.exports}
+        types |= {name: externs[position].type for name, position in module._shape.passed_on.items()}
+        self._exports = WasmExports(types, functools.partial(_find_export, self, store, handle))
 
     @property
     def store(self) -> WasmStore:
@@ -181,23 +184,7 @@ class WasmInstance(AbstractInstance):
     @property
     def exports(self) -> WasmExports:
         """What it exports, as a mapping in export order that also answers attributes."""
-        if self._exports is None:
-            self._exports = WasmExports(self)
         return self._exports
-
-    def _export_types(self) -> dict[str, WasmExternType]:
-        """The types of its exports, where an imported table is passed on the one that it has."""
-        types = {export.name: export.type for export in self._module.exports}
-        return {**types, **self._tables_passed_on}
-
-    def _export(self, name: str, extern_type: WasmExternType) -> WasmExtern:
-        if self._handle is None:
-            raise ClosedError("this WasmInstance was closed")
-        encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
-        with self._store._core as context:
-            if not lib.wasmtime_instance_export_get(context, self._handle, encoded, len(encoded), item):
-                raise KeyError(f"no export {name!r}")  # pragma: no cover  the module says there is
-            return wrap_extern(self._store, item, extern_type, name)
 
     # ---- By name and kind
 
@@ -251,6 +238,19 @@ class WasmInstance(AbstractInstance):
     def __repr__(self) -> str:
         state = "" if self.is_valid else " closed"
         return f"<WasmInstance {len(self._module.exports)} exports{state}>"
+
+
+def _find_export(
+    instance: WasmInstance, store: WasmStore, handle: Any, name: str, extern_type: WasmExternType
+) -> WasmExtern:
+    """The export called ``name`` of the instance that ``handle`` names, while ``instance`` is open."""
+    if instance._handle is None:
+        raise ClosedError("this WasmInstance was closed")
+    encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
+    with store._core as context:
+        if not lib.wasmtime_instance_export_get(context, handle, encoded, len(encoded), item):
+            raise KeyError(f"no export {name!r}")  # pragma: no cover  the module says there is
+        return wrap_extern(store, item, extern_type, name)
 
 
 def instantiate(store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> WasmInstance:

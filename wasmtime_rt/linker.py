@@ -169,7 +169,10 @@ class WasmLinker(WasmtimeResource):
         item = self._definitions.get((module, name), _linking.MISSING)
         if item is not _linking.MISSING or self._wasi is None:
             return item
-        encoded, found = (module.encode(), name.encode()), ffi.new("wasmtime_extern_t *")
+        encoded, found = (
+            (module.encode("utf-8", "replace"), name.encode("utf-8", "replace")),
+            ffi.new("wasmtime_extern_t *"),
+        )
         with store._core as context:
             known = lib.wasmtime_linker_get(
                 self._wasi.get(), context, encoded[0], len(encoded[0]), encoded[1], len(encoded[1]), found

@@ -13,9 +13,9 @@ from typing import Any
 
 from ._abstract import AbstractMemory, begin
 from ._failure import check
+from ._hot import Memory
 from ._lowlevel import ffi, lib
-from ._reflect import memorytype, memorytype_to_c
-from .errors import MemoryViewError
+from ._reflect import memorytype_to_c
 from .externs import StoreItem, same_words
 from .store import WasmStore, check_store_argument
 from .types import WasmMemoryType
@@ -38,7 +38,7 @@ _SCALARS = {
 }
 
 
-class WasmMemory(StoreItem, AbstractMemory):
+class WasmMemory(Memory, StoreItem, AbstractMemory):
     """A linear memory in a store.
 
     ``memory[i]`` is a byte and ``memory[a:b]`` are bytes; both can be assigned. ``memoryview(memory)``
@@ -61,7 +61,7 @@ class WasmMemory(StoreItem, AbstractMemory):
     C API: ``wasmtime_memory_new``.
     """
 
-    __slots__ = ("_length", "_type")
+    __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_type")
 
     def __init__(self, store: WasmStore, type: WasmMemoryType) -> None:  # noqa: A002
         begin(self, "_handle")
@@ -76,18 +76,19 @@ class WasmMemory(StoreItem, AbstractMemory):
     def _adopt(self, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> None:
         self._place(store, handle, same_words(handle, "__private1", "__private2"))
         self._type = memory_type
+        self._bind_to(store, handle, pinned=self.is_pinned)
         self._length = memory_type.min * memory_type.page_size
 
     @classmethod
-    def _wrap(cls, store: WasmStore, handle: Any, _as_exported: WasmMemoryType) -> WasmMemory:
-        """The memory that a ``wasmtime_memory_t *`` names; a module may know less of it than it is."""
+    def _wrap(cls, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> WasmMemory:
         self = cls.__new__(cls)
-        with store._core as context:
-            c_type = lib.wasmtime_memory_type(context, handle)
-            memory_type = memorytype(c_type)
-            lib.wasm_memorytype_delete(c_type)
         self._adopt(store, handle, memory_type)
         return self
+
+    def close(self) -> None:
+        """Refuse further use of this object. The store keeps the memory, and views stay valid."""
+        super().close()
+        self._unbind()
 
     @property
     def type(self) -> WasmMemoryType:
@@ -139,110 +140,12 @@ class WasmMemory(StoreItem, AbstractMemory):
             check(lib.wasmtime_memory_grow(context, handle, min(pages, 2**64 - 1), old), prefix=prefix)
         return int(old[0])
 
-    # ---- Bytes
-
-    def read(self, offset: int, length: int) -> bytes:
-        """Copy ``length`` bytes out of linear memory, starting at ``offset``.
-
-        Args:
-            offset: Byte offset from the start of memory, not pages.
-            length: Number of bytes; ``offset + length`` may equal the current size.
-
-        Returns:
-            A new ``bytes`` of exactly ``length`` bytes; later writes do not change it.
-
-        Raises:
-            IndexError: The range is not inside the memory's current size.
-            StoreClosedError: The store was closed.
-
-        C API: ``wasmtime_memory_data``, ``wasmtime_memory_data_size``.
-        """
-        offset, length = self._range(offset, operator.index(length))
-        to = bytearray(length)
-        handle = self._live
-        with self._store._core as context:
-            if not lib.wrt_memory_read(context, handle, offset, length, ffi.from_buffer(to)):
-                raise self._outside(context, offset, length)
-        return bytes(to)
-
-    def write(self, offset: int, data: Any) -> int:
-        """Copy ``data`` into linear memory, starting at ``offset``.
-
-        Args:
-            offset: Byte offset from the start of memory, not pages.
-            data: Anything with a contiguous buffer: bytes, an array, a memoryview.
-
-        Returns:
-            The number of bytes written: all of ``data``.
-
-        Raises:
-            IndexError: The range is not inside the memory's current size; nothing was written.
-            TypeError: ``data`` has no contiguous buffer.
-            StoreClosedError: The store was closed.
-
-        C API: ``wasmtime_memory_data``, ``wasmtime_memory_data_size``.
-        """
-        if isinstance(data, str):
-            raise TypeError("data: expected bytes or another buffer, got str; write_utf8 takes text")
-        with memoryview(data) as source:
-            flat = source if source.c_contiguous and source.contiguous else memoryview(source.tobytes())
-            offset, length = self._range(offset, flat.nbytes)
-            handle = self._live
-            with self._store._core as context:
-                if not lib.wrt_memory_write(context, handle, offset, length, ffi.from_buffer(flat)):
-                    raise self._outside(context, offset, length)
-        return length
-
-    def _range(self, offset: int, length: int) -> tuple[int, int]:
-        offset = operator.index(offset)
-        if offset < 0 or length < 0 or offset + length >= 2**64:
-            raise IndexError(
-                f"expected offset and length of 0 or more inside memory, got {offset} and {length}"
-            )
-        if length >= 2**62 or (length > self._length and length > self.data_size):
-            raise IndexError(f"bytes {offset} to {offset + length} are outside of this memory")
-        return offset, length
-
-    def _outside(self, context: Any, offset: int, length: int) -> IndexError:
-        size = lib.wasmtime_memory_data_size(context, self._handle)
-        return IndexError(f"bytes {offset} to {offset + length} are outside of this memory of {size} bytes")
-
     def __len__(self) -> int:
         """Its size in bytes; where the store is busy or closed, the size that was last seen."""
         try:
             return self.data_size
         except Exception:  # noqa: BLE001  a length has nobody to tell
             return self._length
-
-    def __getitem__(self, key: Any) -> Any:
-        if isinstance(key, slice):
-            start, stop, step = key.indices(self.data_size)
-            if step == 1:
-                return self.read(start, max(0, stop - start))
-            return bytes(self.read(0, self.data_size)[key])
-        return self.read(self._index(key), 1)[0]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        if not isinstance(key, slice):
-            self.write(self._index(key), bytes((value,)))
-            return
-        start, stop, step = key.indices(self.data_size)
-        if step != 1:
-            raise ValueError(f"assignment to a slice: expected step 1, got {step}")
-        with memoryview(value) as data:
-            if data.nbytes != max(0, stop - start):
-                raise ValueError(
-                    f"assignment to a slice: expected {max(0, stop - start)} bytes, got {data.nbytes}: "
-                    "memories do not change their size this way"
-                )
-            self.write(start, data)
-
-    def _index(self, key: Any) -> int:
-        index = operator.index(key)
-        size = self.data_size
-        if not -size <= index < size:
-            raise IndexError(f"byte {index} is outside of this memory of {size} bytes")
-        return index + size if index < 0 else index
 
     __hash__ = StoreItem.__hash__
 
@@ -271,19 +174,7 @@ class WasmMemory(StoreItem, AbstractMemory):
 
         C API: ``wasmtime_memory_data``.
         """
-        handle = self._live
-        if not self.is_pinned:
-            raise MemoryViewError(
-                f"{self._type} may move when it grows, so it has no views: use read() and write(), or give "
-                "it a maximum equal to its minimum"
-            )
-        with self._store._core as context:
-            size = lib.wasmtime_memory_data_size(context, handle)
-            data = self._store._core.export_view(lib.wasmtime_memory_data(context, handle))
-        return memoryview(ffi.buffer(data, size)).cast("B")
-
-    def __buffer__(self, _flags: int, /) -> memoryview:
-        return self.view()
+        return self._view()
 
     # ---- Text
 
@@ -321,8 +212,9 @@ class WasmMemory(StoreItem, AbstractMemory):
             end = min(end, offset + operator.index(max_length))
         found = bytearray()
         at = offset
-        while at < end or at == offset:
-            part = self.read(at, min(256, max(end - at, 1)))
+        self.read(offset, 0)  # where it starts must be inside
+        while at < end:
+            part = self.read(at, min(256, end - at))
             head, nul, _rest = part.partition(b"\0")
             found += head
             if nul:

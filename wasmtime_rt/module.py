@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Union, overload
 
 from ._abstract import AbstractModule, begin
-from ._binary import table_limits
+from ._binary import module_shape
 from ._failure import check
 from ._lowlevel import Handle, check_native_stack, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
@@ -115,7 +115,7 @@ class WasmModule(AbstractModule):
     C API: ``wasmtime_module_new``.
     """
 
-    __slots__ = ("__weakref__", "_engine", "_exports", "_handle", "_imports", "_tables")
+    __slots__ = ("__weakref__", "_engine", "_exports", "_handle", "_imports", "_shape")
 
     def __init__(self, engine: WasmEngine, source: Source) -> None:
         begin(self, "_handle")
@@ -129,9 +129,9 @@ class WasmModule(AbstractModule):
         check(lib.wasmtime_module_new(pointer, wasm, len(wasm), made), CompileError)
         self._engine = engine
         self._handle = Handle(made[0], lib.wasmtime_module_delete, "module")
-        self._tables = tables = table_limits(wasm)
-        self._imports = module_imports(made[0], pointer, tables)
-        self._exports = module_exports(made[0], pointer, tables)
+        self._shape = module_shape(wasm)
+        self._imports = module_imports(made[0], pointer, self._shape)
+        self._exports = module_exports(made[0], pointer, self._shape)
 
     @classmethod
     def from_file(cls, engine: WasmEngine, path: str | os.PathLike[str]) -> WasmModule:

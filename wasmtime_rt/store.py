@@ -70,7 +70,7 @@ class WasmStore(AbstractStore):
     C API: ``wasmtime_store_new``, ``wasmtime_store_limiter``.
     """
 
-    __slots__ = ("__weakref__", "_core", "_engine", "_wasi", "data")
+    __slots__ = ("__weakref__", "_core", "_engine", "_keeps_gil", "_wasi", "data")
 
     data: Any
     """Any object that the program keeps with the store."""
@@ -88,6 +88,7 @@ class WasmStore(AbstractStore):
             raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
         self._engine = engine
         self._wasi: WasiStreams | None = None
+        self._keeps_gil = False
         self.data = data
         self._core = StoreCore(engine._pointer, engine.config.max_wasm_stack, self)
         if limits is not None:
@@ -114,6 +115,10 @@ class WasmStore(AbstractStore):
         """
         if not isinstance(wasi, WasiConfig):
             raise TypeError(f"wasi: expected a WasiConfig, got {wasi!r}")
+        if self._keeps_gil:
+            raise WasmtimeError(
+                "this store has functions that keep the GIL, and WASI could wait: see typed()"
+            )
         streams = WasiStreams(wasi)
         with self._core as context:
             check(lib.wasmtime_context_set_wasi(context, streams.take_config()))

@@ -38,7 +38,7 @@ class WasmTable(StoreItem, AbstractTable):
     C API: ``wasmtime_table_new``.
     """
 
-    __slots__ = ("_length", "_type")
+    __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_store", "_type")
 
     def __init__(self, store: WasmStore, type: WasmTableType, init: Any = None) -> None:  # noqa: A002
         begin(self, "_handle")
@@ -56,6 +56,7 @@ class WasmTable(StoreItem, AbstractTable):
         self._adopt(store, handle, type)
 
     def _adopt(self, store: WasmStore, handle: Any, table_type: WasmTableType) -> None:
+        self._store = store
         self._place(store, handle, same_words(handle, "__private1", "__private2"))
         self._type = table_type
         self._length = table_type.min

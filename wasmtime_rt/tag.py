@@ -12,7 +12,7 @@ from .types import WasmTagType
 class WasmTag(StoreItem):
     """A tag in a store, as modules export it. It can be handed on to other modules."""
 
-    __slots__ = ("_type",)
+    __slots__ = ("__weakref__", "_handle", "_identity", "_store", "_type")
     _type: WasmTagType
 
     def __init__(self) -> None:
@@ -21,6 +21,7 @@ class WasmTag(StoreItem):
     @classmethod
     def _wrap(cls, store: WasmStore, handle: Any, tag_type: WasmTagType) -> WasmTag:
         self = cls.__new__(cls)
+        self._store = store
         self._place(store, handle, same_words(handle, "__private1", "__private2"))
         self._type = tag_type
         return self

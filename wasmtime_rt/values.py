@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 import struct
-from typing import Any, ClassVar, Generic, TypeVar, overload
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
 
 from ._abstract import AbstractFunc, WasmtimeValue
 from .types import WasmValType
@@ -23,7 +23,19 @@ _INT_BITS = {"i32": 32, "i64": 64}
 _FLOAT_FORMATS = {"f32": ("<f", "<I"), "f64": ("<d", "<Q")}
 
 
-def wasm_int(value: object, bits: int, where: str) -> int:
+class Where(NamedTuple):
+    """Where a value stands, for error messages; the text is made only when it is wanted."""
+
+    name: str
+    what: str
+    position: int
+    type: object
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.what} {self.position} ({self.type})"
+
+
+def wasm_int(value: object, bits: int, where: object) -> int:
     """``value`` as a signed integer of ``bits`` bits.
 
     Args:
@@ -46,7 +58,7 @@ def wasm_int(value: object, bits: int, where: str) -> int:
     return number - (1 << bits) if number >= 1 << (bits - 1) else number
 
 
-def wasm_float(value: object, kind: str, where: str) -> float:
+def wasm_float(value: object, kind: str, where: object) -> float:
     """``value`` as a float in the range of ``kind`` (``"f32"`` or ``"f64"``), not yet rounded to it.
 
     Raises:
@@ -70,7 +82,7 @@ def wasm_float(value: object, kind: str, where: str) -> float:
     return number
 
 
-def wasm_v128(value: object, where: str) -> bytes:
+def wasm_v128(value: object, where: object) -> bytes:
     """``value`` as the 16 bytes of a vector, lane 0 first.
 
     Raises:
@@ -85,7 +97,7 @@ def wasm_v128(value: object, where: str) -> bytes:
     raise TypeError(f"{where}: expected 16 bytes, got {shown(value)}")
 
 
-def number(value: object, kind: str, where: str) -> int | float | bytes:
+def number(value: object, kind: str, where: object) -> int | float | bytes:
     """``value`` by the rules of the number type ``kind``; the errors are those of the three above."""
     if isinstance(value, WasmValue):
         if value.type.kind != kind:

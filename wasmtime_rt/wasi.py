@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, Union
 
-from ._lowlevel import NULL, ffi, lib
+from ._lowlevel import ffi, lib
 from .errors import WasmtimeError
 
 
@@ -128,21 +128,18 @@ class WasiStreams:
 
     def __init__(self, config: WasiConfig) -> None:
         self._sinks: list[tuple[Any, Callable[[bytes], object]]] = []
-        self._config = lib.wasi_config_new()
-        try:
-            self._set_strings(config)
-            self._set_input(config.stdin)
-            for name, output in (("stdout", config.stdout), ("stderr", config.stderr)):
-                self._set_output(name, output)
-            for guest, host in config.preopens.items():
-                self._preopen(guest, host)
-        except BaseException:
-            lib.wasi_config_delete(self._config)
-            raise
+        self._config = ffi.gc(lib.wasi_config_new(), lib.wasi_config_delete)
+        self._set_strings(config)
+        self._set_input(config.stdin)
+        for name, output in (("stdout", config.stdout), ("stderr", config.stderr)):
+            self._set_output(name, output)
+        for guest, host in config.preopens.items():
+            self._preopen(guest, host)
 
     def take_config(self) -> Any:
         """The ``wasi_config_t *``, for a store to consume."""
-        config, self._config = self._config, NULL
+        config, self._config = self._config, None
+        ffi.gc(config, None)  # the store's now
         return config
 
     def _set_strings(self, config: WasiConfig) -> None:

@@ -3,16 +3,16 @@
 import pytest
 
 from wasmtime_rt import WasmTableType, WasmValType, wat2wasm
-from wasmtime_rt._binary import ModuleTables, TableLimits, table_limits
+from wasmtime_rt._binary import ModuleShape, TableLimits, module_shape
 
 
 def limits_of(wat):
-    return table_limits(wat2wasm(wat))
+    return module_shape(wat2wasm(wat))
 
 
 def test_a_module_without_tables_has_none():
-    assert limits_of("(module)") == ModuleTables()
-    assert limits_of('(module (memory (export "m") 1) (func (export "f")))') == ModuleTables()
+    assert limits_of("(module)") == ModuleShape()
+    assert limits_of('(module (memory (export "m") 1) (func (export "f")))') == ModuleShape()
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_a_module_without_tables_has_none():
 )
 def test_limits_of_every_width(compiled, wat, expected):
     found = limits_of(f'(module (import "a" "b" (table {wat})) (export "x" (table 0)))')
-    assert found == ModuleTables({0: expected}, {"x": expected})
+    assert (found.imported_tables, found.exported_tables) == ({0: expected}, {"x": expected})
     module = compiled(f'(module (import "a" "b" (table {wat})) (export "x" (table 0)))')
     for entry in (module.imports[0], module.exports[0]):
         assert (entry.type.min, entry.type.max, entry.type.is64) == expected
@@ -51,8 +51,13 @@ def test_positions_count_all_imports_and_indices_count_tables(compiled):
         (func (export "f"))
         (export "last" (table 3)) (export "first" (table 0)) (export "again" (table 3)) (export "second" (table 1)))"""
     found = limits_of(wat)
-    assert found.imports == {1: TableLimits(1, 2, False), 6: TableLimits(3, 4, True)}
-    assert {name: limits.min for name, limits in found.exports.items()} == {"last": 7, "first": 1, "again": 7, "second": 3}
+    assert found.imported_tables == {1: TableLimits(1, 2, False), 6: TableLimits(3, 4, True)}
+    assert {name: limits.min for name, limits in found.exported_tables.items()} == {
+        "last": 7,
+        "first": 1,
+        "again": 7,
+        "second": 3,
+    }
     assert [str(entry.type) for entry in compiled(wat).exports[1:]] == [
         "(table 7 8 externref)",
         "(table 1 2 funcref)",
@@ -67,7 +72,10 @@ def test_positions_count_all_imports_and_indices_count_tables(compiled):
         ("(func $f)", "(table $t 2 3 (ref func) (ref.func $f))"),
         ("", "(table $t 2 3 (ref null extern) (ref.null extern))"),
         ("", "(table $t 2 3 (ref i31) (ref.i31 (i32.const -123456)))"),
-        ("", "(table $t 2 3 (ref i31) (ref.i31 (i32.add (i32.const 11) (i32.mul (i32.const 0x0b) (i32.const 2)))))"),
+        (
+            "",
+            "(table $t 2 3 (ref i31) (ref.i31 (i32.add (i32.const 11) (i32.mul (i32.const 0x0b) (i32.const 2)))))",
+        ),
         ('(import "e" "g" (global $g externref))', "(table $t 2 3 externref (global.get $g))"),
         (
             "(type $s (struct (field i64) (field f32) (field f64)))",
@@ -78,7 +86,10 @@ def test_positions_count_all_imports_and_indices_count_tables(compiled):
             "(type $a (array v128))",
             "(table $t 2 3 (ref $a) (array.new $a (v128.const i8x16 11 11 11 11 11 11 11 11 11 11 11 11 11 11 11 11) (i32.const 1)))",
         ),
-        ("(type $a (array i32))", "(table $t 2 3 (ref $a) (array.new_fixed $a 2 (i32.const 11) (i32.const 11)))"),
+        (
+            "(type $a (array i32))",
+            "(table $t 2 3 (ref $a) (array.new_fixed $a 2 (i32.const 11) (i32.const 11)))",
+        ),
         ("(type $a (array i32))", "(table $t 2 3 (ref $a) (array.new_default $a (i32.const 11)))"),
         ("", "(table $t 2 3 externref (extern.convert_any (ref.i31 (i32.const 1))))"),
         (
@@ -90,7 +101,7 @@ def test_positions_count_all_imports_and_indices_count_tables(compiled):
 def test_initialisers_are_passed_over(compiled, declarations, table):
     wat = f'(module {declarations} {table} (table $u i64 9 10 funcref) (export "t" (table $t)) (export "u" (table $u)))'
     found = limits_of(wat)
-    assert found.exports == {"t": TableLimits(2, 3, False), "u": TableLimits(9, 10, True)}
+    assert found.exported_tables == {"t": TableLimits(2, 3, False), "u": TableLimits(9, 10, True)}
     assert str(compiled(wat).exports[1].type) == "(table i64 9 10 funcref)"
 
 
@@ -100,20 +111,22 @@ def test_references_to_types_of_any_index_are_passed_over():
         f"""(module {types} (import "a" "t" (table 1 2 (ref null 199))) (import "a" "g" (global (ref 130)))
         (import "a" "u" (table 3 4 (ref null 70))) (table 5 6 (ref null 3)) (export "x" (table 2)))"""
     )
-    assert found.imports == {0: TableLimits(1, 2, False), 2: TableLimits(3, 4, False)}
-    assert found.exports == {"x": TableLimits(5, 6, False)}
+    assert found.imported_tables == {0: TableLimits(1, 2, False), 2: TableLimits(3, 4, False)}
+    assert found.exported_tables == {"x": TableLimits(5, 6, False)}
 
 
 def test_names_are_utf8_and_of_any_length():
     name = "é𝄞" * 100
-    assert limits_of(f'(module (table (export "{name}") 1 funcref))').exports == {name: TableLimits(1, None, False)}
+    assert limits_of(f'(module (table (export "{name}") 1 funcref))').exported_tables == {
+        name: TableLimits(1, None, False)
+    }
 
 
 def test_custom_sections_are_passed_over(compiled):
     custom = b"\0" + bytes([5]) + b"\4name" + b"\0" + bytes([4]) + b"\1x\4\4"
     wasm = wat2wasm('(module (table (export "t") 4 funcref))')
     padded = wasm[:8] + custom + wasm[8:] + custom
-    assert table_limits(padded).exports == {"t": TableLimits(4, None, False)}
+    assert module_shape(padded).exported_tables == {"t": TableLimits(4, None, False)}
     assert compiled(padded).exports[0].type == WasmTableType(WasmValType.FUNCREF, 4)
 
 
@@ -121,11 +134,13 @@ def test_numbers_may_be_padded():
     wasm = wat2wasm('(module (table (export "t") 4 funcref))')
     padded = wasm.replace(b"\4\4\1\x70\0\4", b"\4\x09\x81\0\x70\0\x84\x80\x80\x80\0")
     assert padded != wasm
-    assert table_limits(padded).exports == {"t": TableLimits(4, None, False)}
+    assert module_shape(padded).exported_tables == {"t": TableLimits(4, None, False)}
 
 
 def test_an_imported_table_of_64_bits_is_passed_on(run):
     first = run('(module (table (export "t") i64 2 0x2_0000_0000 funcref))').exports.t
-    second = run('(module (import "e" "t" (table i64 1 0x3_0000_0000 funcref)) (export "u" (table 0)))', [first]).exports.u
+    second = run(
+        '(module (import "e" "t" (table i64 1 0x3_0000_0000 funcref)) (export "u" (table 0)))', [first]
+    ).exports.u
     assert first == second
     assert len(second) == 2

@@ -27,7 +27,11 @@ from wasmtime_rt import (
 
 
 def test_every_exception_is_below_the_root():
-    found = {item for item in vars(wasmtime_rt).values() if inspect.isclass(item) and issubclass(item, BaseException)}
+    found = {
+        item
+        for item in vars(wasmtime_rt).values()
+        if inspect.isclass(item) and issubclass(item, BaseException)
+    }
     assert found == {
         WasmtimeError,
         CompileError,
@@ -52,13 +56,22 @@ def test_every_exception_is_below_the_root():
 
 TRAPS = {
     "unreachable": ("unreachable", TrapCode.UNREACHABLE_CODE_REACHED),
-    "(drop (i32.div_s (i32.const 1) (i32.const 0)))": ("integer divide by zero", TrapCode.INTEGER_DIVISION_BY_ZERO),
-    "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))": ("integer overflow", TrapCode.INTEGER_OVERFLOW),
+    "(drop (i32.div_s (i32.const 1) (i32.const 0)))": (
+        "integer divide by zero",
+        TrapCode.INTEGER_DIVISION_BY_ZERO,
+    ),
+    "(drop (i32.div_s (i32.const 0x80000000) (i32.const -1)))": (
+        "integer overflow",
+        TrapCode.INTEGER_OVERFLOW,
+    ),
     "(drop (i32.trunc_f64_s (f64.const nan)))": ("invalid conversion", TrapCode.BAD_CONVERSION_TO_INTEGER),
     "(drop (i32.load (i32.const 65533)))": ("out of bounds memory access", TrapCode.MEMORY_OUT_OF_BOUNDS),
     "(drop (table.get 0 (i32.const 5)))": ("out of bounds table access", TrapCode.TABLE_OUT_OF_BOUNDS),
     "(call_indirect (i32.const 0))": ("uninitialized element", TrapCode.INDIRECT_CALL_TO_NULL),
-    "(call_indirect (param i32) (i32.const 1) (i32.const 1))": ("indirect call type mismatch", TrapCode.BAD_SIGNATURE),
+    "(call_indirect (param i32) (i32.const 1) (i32.const 1))": (
+        "indirect call type mismatch",
+        TrapCode.BAD_SIGNATURE,
+    ),
     "(drop (i31.get_s (ref.null i31)))": ("null", TrapCode.NULL_REFERENCE),
     "(drop (ref.cast (ref struct) (ref.i31 (i32.const 1))))": ("cast failure", TrapCode.CAST_FAILURE),
     "(call $run)": ("call stack exhausted", TrapCode.STACK_OVERFLOW),
@@ -120,7 +133,10 @@ def test_frames_of_two_modules(run):
     outer = run('(module $outer (import "i" "f" (func $f)) (func $go (export "g") (call $f)))', {"i": inner})
     with pytest.raises(WasmTrap) as caught:
         outer.exports.g()
-    assert [(frame.module_name, frame.func_name) for frame in caught.value.frames] == [("inner", "fail"), ("outer", "go")]
+    assert [(frame.module_name, frame.func_name) for frame in caught.value.frames] == [
+        ("inner", "fail"),
+        ("outer", "go"),
+    ]
 
 
 @pytest.mark.parametrize("number", [54, 200, 255])
@@ -143,7 +159,9 @@ def test_codes_have_names_and_numbers():
 
 
 def test_an_uncaught_wasm_exception_is_its_own_kind(run):
-    throw = run('(module $m (tag $t (param i32)) (func $run (export "run") (throw $t (i32.const 5))))').exports.run
+    throw = run(
+        '(module $m (tag $t (param i32)) (func $run (export "run") (throw $t (i32.const 5))))'
+    ).exports.run
     for _ in range(2):
         with pytest.raises(WasmException, match="thrown Wasm exception") as caught:
             throw()
@@ -185,7 +203,9 @@ def test_an_old_note_is_replaced_and_others_stay(run, kind):
         raise raised
 
     first, second = (
-        run(f'(module ${name} (import "e" "f" (func $f)) (func ${name} (export "run") (call $f)))', [fail]).exports.run
+        run(
+            f'(module ${name} (import "e" "f" (func $f)) (func ${name} (export "run") (call $f)))', [fail]
+        ).exports.run
         for name in ("one", "two")
     )
     raised.__notes__ = ["mine"]
@@ -225,5 +245,9 @@ def test_errors_survive_copying_and_pickling(run, duplicate):
     with pytest.raises(WasmTrap) as caught:
         run('(module (func (export "f") unreachable))').exports.f()
     twin = duplicate(caught.value)
-    assert (twin.code, twin.frames, twin.message) == (caught.value.code, caught.value.frames, caught.value.message)
+    assert (twin.code, twin.frames, twin.message) == (
+        caught.value.code,
+        caught.value.frames,
+        caught.value.message,
+    )
     assert duplicate(WasmExit(7)).code == 7

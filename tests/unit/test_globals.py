@@ -12,10 +12,12 @@ from wasmtime_rt import (
     WasmFuncType,
     WasmGlobal,
     WasmGlobalType,
+    WasmModule,
     WasmStore,
     WasmtimeError,
     WasmValType,
     WasmValue,
+    WrongEngineError,
 )
 
 
@@ -164,3 +166,10 @@ def test_a_closed_global_refuses_use(store):
 def test_a_global_type_is_asked_for_by_name(store):
     with pytest.raises(TypeError, match="type: expected a WasmGlobalType, got WasmValType.I32"):
         WasmGlobal(store, WasmValType.I32, 1)
+
+
+def test_a_type_that_another_engine_defines_is_refused(store):
+    defines = '(module (type $s (struct)) (global (export "g") (ref null $s) (ref.null $s)))'
+    elsewhere = WasmModule(WasmEngine(), defines).exports[0].type
+    with pytest.raises(WrongEngineError, match=r"\(struct\)\) is defined by a module of another engine"):
+        WasmGlobal(store, elsewhere, None)

@@ -52,6 +52,8 @@ bool wrt_host_ref_new(
     wasmtime_context_t *context, wrt_host_refs_t *refs, uint64_t key, wasmtime_externref_t *out);
 /* The key inside `ref`, or 0 where it holds no host object of ours. */
 uint64_t wrt_host_ref_key(wasmtime_context_t *context, const wasmtime_externref_t *ref);
+/* Whether there are dropped keys. */
+bool wrt_host_refs_any(const wrt_host_refs_t *refs);
 /* Moves up to `max` dropped keys into `keys` and returns how many. */
 size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max);
 

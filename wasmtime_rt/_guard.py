@@ -1,0 +1,208 @@
+"""The guard: who is inside a store. One thread at a time, and that thread as often as it likes.
+
+Entering is a ``with`` block that yields the context; what runs WebAssembly enters by `Guard.running`,
+which also asks for enough stack. ``Guard`` is the accelerator's class, or its twin below, which an
+exception out of a signal handler can catch between two bytecodes: another reason to debug with it only.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from ._backend import accel
+from ._lowlevel import ffi, lib
+from .errors import StoreBusyError, StoreClosedError, TrapCode, WasmTrap
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+#: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
+STACK_MARGIN = 256 * 1024
+
+
+def thread_name(ident: int) -> str:
+    """A thread in an error message."""
+    names = [thread.name for thread in threading.enumerate() if thread.ident == ident]
+    return f"thread {names[0]!r}" if names else f"thread {ident}"
+
+
+def refuse(guard: Any) -> NoReturn:
+    """Raise why ``guard`` admits nobody now."""
+    if guard.closed:
+        raise StoreClosedError(f"store {guard.number} was closed")
+    raise StoreBusyError(
+        f"store {guard.number} is in use by {thread_name(guard.owner_thread)}; "
+        f"{thread_name(threading.get_ident())} must wait: a store belongs to one thread at a time"
+    )
+
+
+def small_stack(needed: int, left: int) -> NoReturn:
+    """Raise that a thread has too little stack to run WebAssembly: recursion could end the process."""
+    raise WasmTrap(
+        f"call stack exhausted: {needed} bytes of stack are needed to run WebAssembly here, this thread has "
+        f"{left} left; give threads more with threading.stack_size(), or WebAssembly less with "
+        "WasmConfig(max_wasm_stack=...)",
+        TrapCode.STACK_OVERFLOW,
+    )
+
+
+_tokens = itertools.count(1)
+
+
+class _Running:
+    """An entry into a store that runs WebAssembly."""
+
+    __slots__ = ("_guard",)
+
+    def __init__(self, guard: _Guard) -> None:
+        self._guard = guard
+
+    def __enter__(self) -> Any:
+        guard = self._guard
+        context = guard.__enter__()
+        try:
+            # Nested activations share the limit that the outermost one set.
+            needed = STACK_MARGIN if guard._activations else guard._max_wasm_stack + STACK_MARGIN
+            left = lib.wrt_stack_left()
+            if left < needed:
+                small_stack(needed, left)
+        except BaseException:
+            guard.__exit__(None, None, None)
+            raise
+        guard._activations += 1
+        return context
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        self._guard._activations -= 1
+        self._guard.__exit__(exc_type, exc, tb)
+
+
+class _Guard:
+    """The twin of the accelerator's guard.
+
+    Attributes:
+        closed: Whether entries are refused for good.
+        raised: The exception of the host function that failed last, until its call returns.
+        on_leave: Called when the outermost entry ends, for what must be looked at after each call.
+        objects: Host objects by the key that their externref carries.
+        depth: Entries of the thread that is inside.
+        owner_thread: That thread, or 0.
+    """
+
+    __slots__ = (
+        "_activations", "_context", "_lock", "_max_wasm_stack", "_refs", "_store", "_views", "closed",
+        "depth", "objects", "on_leave", "owner_thread", "raised",
+    )  # fmt: skip
+    closed: bool
+    depth: int
+    objects: dict[int, object]
+    on_leave: Callable[[], None] | None
+    owner_thread: int
+    raised: BaseException | None
+
+    def __init__(self, *_args: object) -> None:
+        self.closed = True
+        self.depth = self.owner_thread = self._activations = 0
+        self.raised = None
+        self.on_leave = None
+        self._lock = threading.RLock()
+        self._views: set[int] = set()
+        self._store: Any = None
+
+    def open(
+        self,
+        store: Any,
+        context: Any,
+        _address: int,
+        refs: int,
+        max_wasm_stack: int,
+        objects: dict[int, object],
+    ) -> None:
+        """Begin to admit threads."""
+        self._store, self._context, self._max_wasm_stack, self.objects = (
+            store,
+            context,
+            max_wasm_stack,
+            objects,
+        )
+        self._refs = ffi.cast("wrt_host_refs_t *", refs)
+        self.closed = False
+
+    def __enter__(self) -> Any:
+        if not self._lock.acquire(blocking=False):
+            refuse(self)
+        if self.closed:
+            self._lock.release()
+            refuse(self)
+        self.depth += 1
+        if self.depth == 1:
+            self.owner_thread = threading.get_ident()
+            self.raised = None
+            if self.objects and lib.wrt_host_refs_any(self._refs):
+                self.drop_objects()
+        return self._context
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
+    ) -> None:
+        try:
+            if self.depth == 1 and self.on_leave is not None:
+                self.on_leave()
+        finally:
+            self.depth -= 1
+            if self.depth == 0:
+                self.owner_thread = 0
+                if self.closed:
+                    self._store = None
+            self._lock.release()
+
+    def drop_objects(self) -> None:
+        """Let go of host objects; the store's core knows how."""
+        raise NotImplementedError
+
+    def running(self) -> _Running:
+        """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
+        return _Running(self)
+
+    def give_up(self) -> None:
+        """Refuse further entries; the C store goes when no call and no view needs it."""
+        self.closed = True
+        if self._lock.acquire(blocking=False):  # else whoever is inside does it on the way out
+            if not self.depth:
+                self._store = None
+            self._lock.release()
+
+    @property
+    def has_store(self) -> bool:
+        """Whether the guard still holds the C store."""
+        return self._store is not None
+
+    @property
+    def views(self) -> int:
+        """How many buffers over memories of the store are alive."""
+        return len(self._views)
+
+    def export_view(self, data: Any) -> Any:
+        """``data``, a pointer into a memory that cannot move, as one that keeps the C store alive.
+
+        Only the C store: what a host function closes over may hold the view where the garbage collector
+        cannot see it, and must not keep itself alive.
+        """
+        token, views, store = next(_tokens), self._views, self._store
+        views.add(token)
+
+        def release(_data: Any, _store: Any = store) -> None:
+            views.discard(token)
+
+        return ffi.gc(data, release)
+
+
+if TYPE_CHECKING or accel is None:  # noqa: SIM108  a type checker reads no expression
+    Guard = _Guard
+else:
+    Guard = accel.Guard

@@ -1,0 +1,125 @@
+/* What the parts of `_accel` share: the guard of a store, signatures, and the way up into Python.
+ *
+ * `_accel` holds the paths where nanoseconds matter. Whatever is rare (errors, unusual types, misuse)
+ * calls up into Python through `struct state`, so that each rule and each message exists once.
+ *
+ * The GIL protects every field of every object here. It is held wherever Python objects are touched
+ * and dropped only around the engine's own calls.
+ */
+#ifndef WRT_ACCEL_H
+#define WRT_ACCEL_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+#include <structmember.h>
+
+#include "native.h"
+
+#ifdef Py_GIL_DISABLED
+#error "_accel relies on the GIL: free-threaded builds are not supported"
+#endif
+
+/* ---- The module's state ---- */
+
+struct state {
+    PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
+        *view_type;
+    /* Python functions, registered by the package. */
+    PyObject *number;       /* (value, kind, where) -> int, float or bytes that the kind holds */
+    PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
+    PyObject *small_stack;  /* (needed, left): raise */
+    PyObject *failure;      /* (guard, error address, trap address, raised) -> exception */
+    PyObject *to_val;       /* (store, value, type, address, name, what, index): write a wasmtime_val_t */
+    PyObject *from_val;     /* (store, address) -> object */
+    PyObject *bad_results;  /* (name, returned, expected): raise what is wrong with them */
+    PyObject *out_of_range; /* (size, offset, length): raise IndexError */
+    PyObject *not_pinned;   /* (memory): raise why it has no views */
+};
+
+struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or derived from one */
+
+/* ---- The guard: who is inside a store ---- */
+
+/* The C store, shared by its guard and by the views of its memories: it goes with the last of them. */
+typedef struct {
+    PyObject_HEAD
+    PyObject *store; /* what deletes the C store when it is released */
+    Py_ssize_t views;
+} Lease;
+
+typedef struct {
+    PyObject_HEAD
+    struct state *state;
+    Lease *lease;                /* NULL once the store is closed and nobody is inside, */
+    wasmtime_context_t *context; /* and then so are these two */
+    wrt_host_refs_t *refs;
+    PyObject *context_object; /* the context for Python: what a `with` block yields */
+    unsigned long owner;  /* the thread that is inside, or 0 */
+    unsigned depth;       /* entries of that thread */
+    unsigned activations; /* those of them that run WebAssembly */
+    char closed;
+    size_t max_wasm_stack;
+    PyThreadState *released; /* the thread state that dropped the GIL for the innermost call, */
+                             /* GIL_KEPT, or NULL where another way in was taken */
+    PyObject *raised;   /* what the host function that failed last raised */
+    PyObject *on_leave; /* called when the outermost entry ends, or NULL */
+    PyObject *objects;  /* host objects by key */
+} Guard;
+
+#define GIL_KEPT ((PyThreadState *)1)
+
+/* C stack that must be left above what WebAssembly may use: for the engine and for callbacks. */
+#define STACK_MARGIN (256 * 1024)
+
+int guard_enter(Guard *guard);         /* -1 with an exception where it is refused */
+int guard_leave(Guard *guard);         /* -1 with an exception that what follows a call raised */
+int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
+int guard_leave_running(Guard *guard);
+/* Raise what a call ended with; takes over error and trap. Inside the guard. */
+void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap);
+
+/* ---- Signatures ---- */
+
+enum kind { KIND_I32, KIND_I64, KIND_F32, KIND_F64, KIND_V128, KIND_FUNC, KIND_EXTERN, KIND_OTHER };
+
+typedef struct {
+    PyObject_HEAD
+    struct state *state;
+    Py_ssize_t nparams, nresults, slots;
+    unsigned char *params, *results; /* enum kind each */
+    PyObject *param_types, *result_types; /* tuples of WasmValType */
+    char plain;                      /* numbers and vectors only: raw slots carry them */
+} Signature;
+
+/* Numbers between Python and raw slots. `where` is built from the rest only when something is wrong. */
+int pack_number(Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name,
+                const char *what, Py_ssize_t index);
+PyObject *unpack_number(enum kind kind, const wasmtime_val_raw_t *slot);
+PyObject *where_text(PyObject *name, const char *what, Py_ssize_t index, PyObject *type);
+
+/* Functions and host functions */
+typedef struct {
+    PyObject_HEAD
+    struct state *state;
+    vectorcallfunc vectorcall;
+    Guard *guard;
+    Signature *signature;
+    PyObject *store; /* the public store: it keeps the guard's store alive */
+    PyObject *name;
+    wasmtime_func_t func;
+    char keep_gil;
+} Function;
+
+PyObject *function_call_raw(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+PyObject *function_map(PyObject *self, PyObject *args);
+
+extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
+    view_spec;
+extern const uintptr_t host_callbacks[2];
+
+/* ---- Exceptions of any Python version ---- */
+
+PyObject *take_exception(void); /* the one that is set, normalised, with its traceback */
+void set_exception(PyObject *exception); /* takes over the reference */
+
+#endif

@@ -1,0 +1,299 @@
+/* Calls into WebAssembly: the callable behind WasmFunc and TypedFunc. */
+#include "accel.h"
+
+/* Slots and values that fit here live on the C stack; larger signatures allocate. */
+#define FEW 16
+
+static int check_count(Function *self, Py_ssize_t given, PyObject *kwnames) {
+    Py_ssize_t expected = self->signature->nparams;
+    if (kwnames && PyTuple_GET_SIZE(kwnames)) {
+        PyErr_Format(PyExc_TypeError, "%U: takes no keyword arguments", self->name);
+        return -1;
+    }
+    if (given != expected) {
+        PyErr_Format(
+            PyExc_TypeError, "%U: expected %zd argument%s, got %zd", self->name, expected, expected == 1 ? "" : "s",
+            given);
+        return -1;
+    }
+    return 0;
+}
+
+/* Run with the GIL dropped, or kept where the program asked for that. Inside the guard. */
+static wasmtime_error_t *run_raw(Function *self, wasmtime_val_raw_t *slots, wasm_trap_t **trap) {
+    Guard *guard = self->guard;
+    PyThreadState *outer = guard->released;
+    wasmtime_error_t *error;
+    if (self->keep_gil) {
+        guard->released = GIL_KEPT;
+        error = wasmtime_func_call_unchecked(
+            guard->context, &self->func, slots, (size_t)self->signature->slots, trap);
+    } else {
+        PyThreadState *mine = guard->released = PyEval_SaveThread();
+        error = wasmtime_func_call_unchecked(
+            guard->context, &self->func, slots, (size_t)self->signature->slots, trap);
+        PyEval_RestoreThread(mine);
+    }
+    guard->released = outer;
+    return error;
+}
+
+static PyObject *raw_results(Signature *sig, const wasmtime_val_raw_t *slots) {
+    if (sig->nresults == 1)
+        return unpack_number(sig->results[0], slots);
+    if (sig->nresults == 0)
+        Py_RETURN_NONE;
+    PyObject *results = PyTuple_New(sig->nresults);
+    for (Py_ssize_t i = 0; results && i < sig->nresults; i++) {
+        PyObject *item = unpack_number(sig->results[i], slots + i);
+        if (!item) {
+            Py_CLEAR(results);
+            break;
+        }
+        PyTuple_SET_ITEM(results, i, item);
+    }
+    return results;
+}
+
+PyObject *function_call_raw(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    Signature *sig = self->signature;
+    wasmtime_val_raw_t few[FEW], *slots = few;
+    PyObject *result = NULL;
+    wasm_trap_t *trap = NULL;
+    wasmtime_error_t *error;
+    if (check_count(self, PyVectorcall_NARGS(nargsf), kwnames) < 0)
+        return NULL;
+    if (sig->slots > FEW && !(slots = PyMem_New(wasmtime_val_raw_t, (size_t)sig->slots)))
+        return PyErr_NoMemory();
+    for (Py_ssize_t i = 0; i < sig->nparams; i++)
+        if (pack_number(sig, sig->params[i], args[i], slots + i, self->name, "argument", i) < 0)
+            goto done;
+    Py_INCREF(self);
+    if (guard_enter_running(self->guard) == 0) {
+        error = run_raw(self, slots, &trap);
+        if (error || trap)
+            guard_raise_failure(self->guard, error, trap);
+        else
+            result = raw_results(sig, slots);
+        if (guard_leave_running(self->guard) < 0)
+            Py_CLEAR(result);
+    }
+    Py_DECREF(self);
+done:
+    if (slots != few)
+        PyMem_Free(slots);
+    return result;
+}
+
+/* ---- Signatures with references: checked values */
+
+static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_t *val, Py_ssize_t i) {
+    Signature *sig = self->signature;
+    if (kind <= KIND_V128) {
+        wasmtime_val_raw_t slot;
+        if (pack_number(sig, kind, value, &slot, self->name, "argument", i) < 0)
+            return -1;
+        memcpy(&val->of, &slot, sizeof slot);
+        val->kind = (wasmtime_valkind_t)kind; /* the first five numbers are the engine's own */
+        return 0;
+    }
+    if (kind == KIND_FUNC && PyObject_TypeCheck(value, self->state->function_type)) {
+        Function *func = (Function *)value;
+        if (func->store == self->store && func->guard) {
+            val->of.funcref = func->func;
+            val->kind = WASMTIME_FUNCREF;
+            return 0;
+        }
+    }
+    PyObject *type = PyTuple_GET_ITEM(sig->param_types, i);
+    PyObject *done = PyObject_CallFunction(
+        self->state->to_val, "OOOKOsn", self->store, value, type, (unsigned long long)(uintptr_t)val, self->name,
+        "argument", i);
+    Py_XDECREF(done);
+    return done ? 0 : -1;
+}
+
+static PyObject *from_val(Function *self, enum kind kind, wasmtime_val_t *val) {
+    if (kind <= KIND_V128) {
+        wasmtime_val_raw_t slot;
+        memcpy(&slot, &val->of, sizeof slot);
+        return unpack_number(kind, &slot);
+    }
+    if (val->of.externref.store_id == 0) /* null has this in every kind of reference */
+        Py_RETURN_NONE;
+    if (kind == KIND_EXTERN) {
+        uint64_t number = wrt_host_ref_key(self->guard->context, &val->of.externref);
+        if (number) {
+            PyObject *key = PyLong_FromUnsignedLongLong(number);
+            PyObject *found = key ? PyDict_GetItemWithError(self->guard->objects, key) : NULL;
+            Py_XDECREF(key);
+            if (found)
+                return Py_NewRef(found);
+            if (PyErr_Occurred())
+                return NULL;
+        }
+    }
+    return PyObject_CallFunction(
+        self->state->from_val, "OK", self->store, (unsigned long long)(uintptr_t)val);
+}
+
+static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasmtime_val_t *vals) {
+    Signature *sig = self->signature;
+    Guard *guard = self->guard;
+    wasmtime_val_t *results = vals + sig->nparams;
+    wasm_trap_t *trap = NULL;
+    for (Py_ssize_t i = 0; i < sig->nparams; i++)
+        if (to_val(self, sig->params[i], args[i], vals + i, i) < 0)
+            return NULL;
+    if (guard_enter_running(guard) < 0)
+        return NULL;
+    PyThreadState *outer = guard->released;
+    PyThreadState *mine = guard->released = PyEval_SaveThread();
+    wasmtime_error_t *error = wasmtime_func_call(
+        guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
+    PyEval_RestoreThread(mine);
+    guard->released = outer;
+    guard_leave_running(guard); /* not the outermost entry: it cannot fail */
+    if (error || trap) {
+        guard_raise_failure(guard, error, trap);
+        return NULL;
+    }
+    if (sig->nresults == 1)
+        return from_val(self, sig->results[0], results);
+    if (sig->nresults == 0)
+        Py_RETURN_NONE;
+    PyObject *tuple = PyTuple_New(sig->nresults);
+    for (Py_ssize_t i = 0; tuple && i < sig->nresults; i++) {
+        PyObject *item = from_val(self, sig->results[i], results + i);
+        if (!item)
+            Py_CLEAR(tuple);
+        else
+            PyTuple_SET_ITEM(tuple, i, item);
+    }
+    return tuple;
+}
+
+static PyObject *call_checked(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    Signature *sig = self->signature;
+    size_t count = (size_t)(sig->nparams + sig->nresults);
+    wasmtime_val_t few[FEW], *vals = few;
+    PyObject *result = NULL;
+    if (check_count(self, PyVectorcall_NARGS(nargsf), kwnames) < 0)
+        return NULL;
+    if (count > FEW && !(vals = PyMem_New(wasmtime_val_t, count)))
+        return PyErr_NoMemory();
+    memset(vals, 0, count * sizeof *vals); /* kind 0 owns nothing */
+    Py_INCREF(self);
+    if (guard_enter(self->guard) == 0) {
+        result = call_checked_inside(self, args, vals);
+        for (size_t i = 0; i < count; i++)
+            wasmtime_val_unroot(vals + i);
+        if (guard_leave(self->guard) < 0)
+            Py_CLEAR(result);
+    }
+    Py_DECREF(self);
+    if (vals != few)
+        PyMem_Free(vals);
+    return result;
+}
+
+static PyObject *call_unbound(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+    (void)args, (void)nargsf, (void)kwnames;
+    return PyObject_CallMethod((PyObject *)self, "_refuse", NULL);
+}
+
+/* ---- The Python type ---- */
+
+static PyObject *function_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    Function *self = (Function *)type->tp_alloc(type, 0);
+    if (self) {
+        self->state = state_of_type(type);
+        self->vectorcall = (vectorcallfunc)call_unbound;
+    }
+    return (PyObject *)self;
+}
+
+PyDoc_STRVAR(
+    bind_doc, "_bind(store, guard, signature, address, name, keep_gil)\n--\n\nBecome the function at an address.");
+
+static PyObject *function_bind(Function *self, PyObject *args) {
+    PyObject *store, *guard, *signature, *name;
+    unsigned long long address;
+    int keep_gil;
+    if (!PyArg_ParseTuple(
+            args, "OO!O!KUp", &store, self->state->guard_type, &guard, self->state->signature_type, &signature,
+            &address, &name, &keep_gil))
+        return NULL;
+    Py_XSETREF(self->store, Py_NewRef(store));
+    Py_XSETREF(self->guard, (Guard *)Py_NewRef(guard));
+    Py_XSETREF(self->signature, (Signature *)Py_NewRef(signature));
+    Py_XSETREF(self->name, Py_NewRef(name));
+    self->func = *(const wasmtime_func_t *)(uintptr_t)address;
+    self->keep_gil = (char)keep_gil;
+    self->vectorcall = (vectorcallfunc)(self->signature->plain ? function_call_raw : call_checked);
+    Py_RETURN_NONE;
+}
+
+static PyObject *function_unbind(Function *self, PyObject *unused) {
+    (void)unused;
+    self->vectorcall = (vectorcallfunc)call_unbound;
+    Py_RETURN_NONE;
+}
+
+static int function_traverse(Function *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->store);
+    Py_VISIT(self->guard);
+    Py_VISIT(self->signature);
+    Py_VISIT(self->name);
+    return 0;
+}
+
+static int function_clear(Function *self) {
+    self->vectorcall = (vectorcallfunc)call_unbound;
+    Py_CLEAR(self->store);
+    Py_CLEAR(self->guard);
+    Py_CLEAR(self->signature);
+    Py_CLEAR(self->name);
+    return 0;
+}
+
+static void function_dealloc(Function *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    function_clear(self);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef function_methods[] = {
+    {"_bind", (PyCFunction)function_bind, METH_VARARGS, bind_doc},
+    {"_unbind", (PyCFunction)function_unbind, METH_NOARGS, NULL},
+    {"_map", function_map, METH_VARARGS, NULL},
+    {NULL},
+};
+
+static PyMemberDef function_members[] = {
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(Function, vectorcall), READONLY, NULL},
+    {"_store", T_OBJECT, offsetof(Function, store), READONLY, NULL},
+    {"_name", T_OBJECT, offsetof(Function, name), READONLY, NULL},
+    {NULL},
+};
+
+static PyType_Slot function_slots[] = {
+    {Py_tp_doc, "A function in a store, bound to its signature."},
+    {Py_tp_new, function_new},
+    {Py_tp_call, PyVectorcall_Call},
+    {Py_tp_traverse, function_traverse},
+    {Py_tp_clear, function_clear},
+    {Py_tp_dealloc, function_dealloc},
+    {Py_tp_methods, function_methods},
+    {Py_tp_members, function_members},
+    {0, NULL},
+};
+
+PyType_Spec function_spec = {
+    "wasmtime_rt._accel.Function", sizeof(Function), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL, function_slots,
+};

@@ -1,0 +1,330 @@
+/* The guard: one thread at a time inside a store, that thread as often as it likes. */
+#include "accel.h"
+
+static PyObject *call_up(PyObject *function, PyObject *a, PyObject *b) {
+    return PyObject_CallFunctionObjArgs(function, a, b, NULL);
+}
+
+static int refused(Guard *guard) {
+    PyObject *never = call_up(guard->state->refuse, (PyObject *)guard, NULL);
+    if (never) { /* it always raises */
+        Py_DECREF(never);
+        PyErr_SetString(PyExc_SystemError, "a store refused an entry without saying why");
+    }
+    return -1;
+}
+
+/* Nobody is inside: give up the C store, which goes now unless a view needs it. */
+static void let_go(Guard *guard) {
+    PyObject *pending = PyErr_Occurred() ? take_exception() : NULL;
+    guard->context = NULL;
+    guard->refs = NULL;
+    Py_CLEAR(guard->lease);
+    if (pending)
+        set_exception(pending);
+}
+
+int guard_enter(Guard *guard) {
+    unsigned long here = PyThread_get_thread_ident();
+    if (guard->closed || (guard->owner != here && guard->owner != 0))
+        return refused(guard);
+    guard->owner = here;
+    if (guard->depth++ == 0) {
+        Py_CLEAR(guard->raised);
+        if (guard->refs && wrt_host_refs_any(guard->refs)) {
+            PyObject *done = PyObject_CallMethod((PyObject *)guard, "drop_objects", NULL);
+            if (!done) {
+                guard->depth = 0;
+                guard->owner = 0;
+                return -1;
+            }
+            Py_DECREF(done);
+        }
+    }
+    return 0;
+}
+
+int guard_leave(Guard *guard) {
+    int result = 0;
+    PyObject *pending = NULL;
+    if (guard->depth == 1 && guard->on_leave) {
+        pending = PyErr_Occurred() ? take_exception() : NULL;
+        PyObject *done = PyObject_CallNoArgs(guard->on_leave);
+        if (done)
+            Py_DECREF(done);
+        else
+            result = -1;
+    }
+    if (--guard->depth == 0) {
+        guard->owner = 0;
+        if (guard->closed)
+            let_go(guard);
+    }
+    if (pending) {
+        if (result < 0) { /* what the hook raised, while handling what was raised before */
+            PyObject *later = take_exception();
+            PyException_SetContext(later, pending);
+            set_exception(later);
+        } else {
+            set_exception(pending);
+        }
+    }
+    return result;
+}
+
+int guard_enter_running(Guard *guard) {
+    if (guard_enter(guard) < 0)
+        return -1;
+    /* Nested activations share the limit that the outermost one set. */
+    size_t needed = guard->activations ? STACK_MARGIN : guard->max_wasm_stack + STACK_MARGIN;
+    size_t left = wrt_stack_left();
+    if (left < needed) {
+        PyObject *never = PyObject_CallFunction(guard->state->small_stack, "nn", (Py_ssize_t)needed, (Py_ssize_t)left);
+        Py_XDECREF(never);
+        guard_leave(guard);
+        return -1;
+    }
+    guard->activations++;
+    return 0;
+}
+
+int guard_leave_running(Guard *guard) {
+    guard->activations--;
+    return guard_leave(guard);
+}
+
+void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap) {
+    PyObject *raised = guard->raised ? guard->raised : Py_NewRef(Py_None);
+    guard->raised = NULL;
+    PyObject *exception = PyObject_CallFunction(
+        guard->state->failure, "OKKN", (PyObject *)guard, (unsigned long long)(uintptr_t)error,
+        (unsigned long long)(uintptr_t)trap, raised);
+    if (exception)
+        set_exception(exception);
+}
+
+/* ---- The Python type ---- */
+
+static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    (void)args, (void)kwargs;
+    Guard *self = (Guard *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->state = state_of_type(type);
+    self->closed = 1; /* until it is opened */
+    return (PyObject *)self;
+}
+
+PyDoc_STRVAR(open_doc, "open(store, context, address, refs, max_wasm_stack, objects)\n--\n\nBegin to admit threads.");
+
+static PyObject *guard_open(Guard *self, PyObject *args) {
+    PyObject *store, *context, *objects;
+    unsigned long long address, refs;
+    Py_ssize_t max_wasm_stack;
+    if (!PyArg_ParseTuple(
+            args, "OOKKnO!", &store, &context, &address, &refs, &max_wasm_stack, &PyDict_Type, &objects))
+        return NULL;
+    Lease *lease = PyObject_GC_New(Lease, self->state->lease_type);
+    if (!lease)
+        return NULL;
+    lease->store = Py_NewRef(store);
+    lease->views = 0;
+    PyObject_GC_Track(lease);
+    Py_XSETREF(self->lease, lease);
+    Py_XSETREF(self->context_object, Py_NewRef(context));
+    Py_XSETREF(self->objects, Py_NewRef(objects));
+    self->context = (wasmtime_context_t *)(uintptr_t)address;
+    self->refs = (wrt_host_refs_t *)(uintptr_t)refs;
+    self->max_wasm_stack = (size_t)max_wasm_stack;
+    self->closed = 0;
+    Py_RETURN_NONE;
+}
+
+static PyObject *guard_enter_method(Guard *self, PyObject *unused) {
+    (void)unused;
+    return guard_enter(self) < 0 ? NULL : Py_NewRef(self->context_object);
+}
+
+static PyObject *guard_exit_method(Guard *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args, (void)nargs;
+    if (guard_leave(self) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* `with core.running() as context` */
+
+typedef struct {
+    PyObject_HEAD
+    Guard *guard;
+} Running;
+
+static PyObject *guard_running(Guard *self, PyObject *unused) {
+    (void)unused;
+    Running *running = PyObject_GC_New(Running, self->state->running_type);
+    if (!running)
+        return NULL;
+    running->guard = (Guard *)Py_NewRef(self);
+    PyObject_GC_Track(running);
+    return (PyObject *)running;
+}
+
+static PyObject *running_enter(Running *self, PyObject *unused) {
+    (void)unused;
+    return guard_enter_running(self->guard) < 0 ? NULL : Py_NewRef(self->guard->context_object);
+}
+
+static PyObject *running_exit(Running *self, PyObject *const *args, Py_ssize_t nargs) {
+    (void)args, (void)nargs;
+    if (guard_leave_running(self->guard) < 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(give_up_doc, "give_up()\n--\n\nRefuse further entries; the C store goes when nobody needs it.");
+
+static PyObject *guard_give_up(Guard *self, PyObject *unused) {
+    (void)unused;
+    self->closed = 1;
+    if (!self->depth)
+        let_go(self);
+    Py_RETURN_NONE;
+}
+
+static PyObject *guard_views(Guard *self, void *unused) {
+    (void)unused;
+    return PyLong_FromSsize_t(self->lease ? self->lease->views : 0);
+}
+
+static PyObject *guard_is_open(Guard *self, void *unused) {
+    (void)unused;
+    return PyBool_FromLong(self->lease != NULL);
+}
+
+static int guard_traverse(Guard *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->lease);
+    Py_VISIT(self->context_object);
+    Py_VISIT(self->raised);
+    Py_VISIT(self->on_leave);
+    Py_VISIT(self->objects);
+    return 0;
+}
+
+static int guard_clear(Guard *self) {
+    Py_CLEAR(self->raised);
+    Py_CLEAR(self->on_leave);
+    return 0; /* the context object and the table of objects hold no cycle of their own */
+}
+
+static void guard_dealloc(Guard *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    guard_clear(self);
+    Py_CLEAR(self->lease);
+    Py_CLEAR(self->context_object);
+    Py_CLEAR(self->objects);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef guard_methods[] = {
+    {"open", (PyCFunction)guard_open, METH_VARARGS, open_doc},
+    {"__enter__", (PyCFunction)guard_enter_method, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
+    {"running", (PyCFunction)guard_running, METH_NOARGS, NULL},
+    {"give_up", (PyCFunction)guard_give_up, METH_NOARGS, give_up_doc},
+    {NULL},
+};
+
+static PyMemberDef guard_members[] = {
+    {"closed", T_BOOL, offsetof(Guard, closed), READONLY, NULL},
+    {"raised", T_OBJECT, offsetof(Guard, raised), 0, NULL},
+    {"on_leave", T_OBJECT, offsetof(Guard, on_leave), 0, NULL},
+    {"objects", T_OBJECT, offsetof(Guard, objects), READONLY, NULL},
+    {"depth", T_UINT, offsetof(Guard, depth), READONLY, NULL},
+    {"owner_thread", T_ULONG, offsetof(Guard, owner), READONLY, NULL},
+    {NULL},
+};
+
+static PyGetSetDef guard_getset[] = {
+    {"views", (getter)guard_views, NULL, "How many buffers over memories of the store are alive.", NULL},
+    {"has_store", (getter)guard_is_open, NULL, "Whether the guard still holds the C store.", NULL},
+    {NULL},
+};
+
+static PyType_Slot guard_slots[] = {
+    {Py_tp_doc, "Who is inside a store: one thread at a time, as often as it likes."},
+    {Py_tp_new, guard_new},
+    {Py_tp_traverse, guard_traverse},
+    {Py_tp_clear, guard_clear},
+    {Py_tp_dealloc, guard_dealloc},
+    {Py_tp_methods, guard_methods},
+    {Py_tp_members, guard_members},
+    {Py_tp_getset, guard_getset},
+    {0, NULL},
+};
+
+PyType_Spec guard_spec = {
+    "wasmtime_rt._accel.Guard", sizeof(Guard), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
+    guard_slots,
+};
+
+static int running_traverse(Running *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->guard);
+    return 0;
+}
+
+static void running_dealloc(Running *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->guard);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static PyMethodDef running_methods[] = {
+    {"__enter__", (PyCFunction)running_enter, METH_NOARGS, NULL},
+    {"__exit__", (PyCFunction)(void (*)(void))running_exit, METH_FASTCALL, NULL},
+    {NULL},
+};
+
+static PyType_Slot running_slots[] = {
+    {Py_tp_doc, "An entry into a store that runs WebAssembly."},
+    {Py_tp_traverse, running_traverse},
+    {Py_tp_dealloc, running_dealloc},
+    {Py_tp_methods, running_methods},
+    {0, NULL},
+};
+
+PyType_Spec running_spec = {
+    "wasmtime_rt._accel.Running", sizeof(Running), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, running_slots,
+};
+
+static int lease_traverse(Lease *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->store);
+    return 0;
+}
+
+static void lease_dealloc(Lease *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->store);
+    PyObject_GC_Del(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot lease_slots[] = {
+    {Py_tp_doc, "The C store, shared by its guard and by the views of its memories."},
+    {Py_tp_traverse, lease_traverse},
+    {Py_tp_dealloc, lease_dealloc},
+    {0, NULL},
+};
+
+PyType_Spec lease_spec = {
+    "wasmtime_rt._accel.Lease", sizeof(Lease), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, lease_slots,
+};

@@ -1,0 +1,255 @@
+/* Calls out of WebAssembly: the trampolines behind host functions. */
+#include "accel.h"
+
+#include <unistd.h>
+
+typedef struct {
+    PyObject_HEAD
+    struct state *state;
+    Guard *guard; /* borrowed: the guard's store owns this object, and outlives every call */
+    Signature *signature;
+    PyObject *function;
+    PyObject *name;
+} Host;
+
+#define FEW 16
+
+#if PY_VERSION_HEX >= 0x030D0000
+#define FINALIZING() Py_IsFinalizing()
+#else
+#define FINALIZING() _Py_IsFinalizing()
+#endif
+
+/* Take the GIL back for Python code: through the thread state that dropped it, where that is known. */
+static PyThreadState *enter_python(Guard *guard, PyGILState_STATE *ensured) {
+    PyThreadState *released = guard->released;
+    if (released == GIL_KEPT)
+        return GIL_KEPT;
+    /* Taking the GIL at interpreter exit would end this thread inside the engine, which aborts. */
+    while (FINALIZING())
+        pause();
+    if (released)
+        PyEval_RestoreThread(released);
+    else
+        *ensured = PyGILState_Ensure();
+    return released;
+}
+
+static void leave_python(PyThreadState *released, PyGILState_STATE ensured) {
+    if (released == GIL_KEPT)
+        return;
+    if (released)
+        PyEval_SaveThread();
+    else
+        PyGILState_Release(ensured);
+}
+
+/* The guard keeps what Python raised until the call that led here ends; the engine gets a trap. */
+static wasm_trap_t *trap(Guard *guard) {
+    static const char message[] = "a host function raised an exception";
+    Py_XSETREF(guard->raised, take_exception());
+    return wasmtime_trap_new(message, sizeof message - 1);
+}
+
+static int write_result(Host *self, Py_ssize_t i, PyObject *value, wasmtime_val_raw_t *slots) {
+    return pack_number(self->signature, self->signature->results[i], value, slots + i, self->name, "result", i);
+}
+
+/* The results as a sequence of the right length, or NULL with an exception. */
+static PyObject *split(Host *self, PyObject *returned) {
+    Py_ssize_t expected = self->signature->nresults;
+    if (expected == 1)
+        return PyTuple_Pack(1, returned);
+    if (expected == 0 && returned == Py_None)
+        return PyTuple_New(0);
+    if (expected > 1 && (PyTuple_Check(returned) || PyList_Check(returned))) {
+        PyObject *items = PySequence_Tuple(returned);
+        if (!items || PyTuple_GET_SIZE(items) == expected)
+            return items;
+        Py_DECREF(items);
+    }
+    PyObject *never = PyObject_CallFunction(self->state->bad_results, "OOn", self->name, returned, expected);
+    Py_XDECREF(never);
+    return NULL;
+}
+
+static int call_raw(Host *self, wasmtime_val_raw_t *slots) {
+    Signature *sig = self->signature;
+    PyObject *few[FEW + 1], **args = few;
+    Py_ssize_t made = 0;
+    int result = -1;
+    PyObject *returned = NULL;
+    if (sig->nparams > FEW && !(args = PyMem_New(PyObject *, (size_t)sig->nparams + 1))) {
+        PyErr_NoMemory();
+        return -1;
+    }
+    for (; made < sig->nparams; made++)
+        if (!(args[made + 1] = unpack_number(sig->params[made], slots + made)))
+            goto done;
+    returned = PyObject_Vectorcall(
+        self->function, args + 1, (size_t)sig->nparams | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (!returned)
+        goto done;
+    if (sig->nresults == 1) {
+        result = write_result(self, 0, returned, slots);
+    } else if (sig->nresults == 0 && returned == Py_None) {
+        result = 0;
+    } else {
+        PyObject *items = split(self, returned);
+        if (items) {
+            result = 0;
+            for (Py_ssize_t i = 0; result == 0 && i < sig->nresults; i++)
+                result = write_result(self, i, PyTuple_GET_ITEM(items, i), slots);
+            Py_DECREF(items);
+        }
+    }
+done:
+    Py_XDECREF(returned);
+    for (Py_ssize_t i = 0; i < made; i++)
+        Py_DECREF(args[i + 1]);
+    if (args != few)
+        PyMem_Free(args);
+    return result;
+}
+
+static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *slots, size_t count) {
+    Host *self = env;
+    Guard *guard = self->guard;
+    PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    PyThreadState *released = enter_python(guard, &ensured);
+    (void)caller, (void)count;
+    guard->released = NULL; /* whatever Python enters next has its own way back */
+    Py_INCREF(self);
+    wasm_trap_t *failed = call_raw(self, slots) < 0 ? trap(guard) : NULL;
+    Py_DECREF(self);
+    guard->released = released;
+    leave_python(released, ensured);
+    return failed;
+}
+
+/* ---- Signatures with references */
+
+static PyObject *argument(Host *self, PyObject *store, enum kind kind, const wasmtime_val_t *val) {
+    if (kind <= KIND_V128) {
+        wasmtime_val_raw_t slot;
+        memcpy(&slot, &val->of, sizeof slot);
+        return unpack_number(kind, &slot);
+    }
+    return PyObject_CallFunction(self->state->from_val, "OK", store, (unsigned long long)(uintptr_t)val);
+}
+
+static int call_checked(
+    Host *self, PyObject *store, const wasmtime_val_t *args, wasmtime_val_t *results) {
+    Signature *sig = self->signature;
+    PyObject *given = PyTuple_New(sig->nparams), *returned = NULL, *items = NULL;
+    int result = -1;
+    for (Py_ssize_t i = 0; given && i < sig->nparams; i++) {
+        PyObject *item = argument(self, store, sig->params[i], args + i);
+        if (!item)
+            goto done;
+        PyTuple_SET_ITEM(given, i, item);
+    }
+    if (!given || !(returned = PyObject_CallObject(self->function, given)) || !(items = split(self, returned)))
+        goto done;
+    result = 0;
+    for (Py_ssize_t i = 0; result == 0 && i < sig->nresults; i++) {
+        PyObject *type = PyTuple_GET_ITEM(sig->result_types, i);
+        PyObject *done = PyObject_CallFunction(
+            self->state->to_val, "OOOKOsn", store, PyTuple_GET_ITEM(items, i), type,
+            (unsigned long long)(uintptr_t)(results + i), self->name, "result", i);
+        result = done ? 0 : -1;
+        Py_XDECREF(done);
+    }
+done:
+    Py_XDECREF(given);
+    Py_XDECREF(returned);
+    Py_XDECREF(items);
+    return result;
+}
+
+static wasm_trap_t *checked_callback(
+    void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs, wasmtime_val_t *results,
+    size_t nresults) {
+    Host *self = env;
+    Guard *guard = self->guard;
+    PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    PyThreadState *released = enter_python(guard, &ensured);
+    (void)caller, (void)nargs, (void)nresults;
+    guard->released = NULL;
+    Py_INCREF(self);
+    PyObject *store = PyObject_CallMethod((PyObject *)guard, "owner_store", NULL);
+    wasm_trap_t *failed = store && call_checked(self, store, args, results) == 0 ? NULL : trap(guard);
+    Py_XDECREF(store);
+    Py_DECREF(self);
+    guard->released = released;
+    leave_python(released, ensured);
+    return failed;
+}
+
+const uintptr_t host_callbacks[2] = {(uintptr_t)raw_callback, (uintptr_t)checked_callback};
+
+/* ---- The Python type ---- */
+
+PyDoc_STRVAR(host_doc, "Host(guard, signature, function, name)\n--\n\nA Python callable as WebAssembly sees it.");
+
+static PyObject *host_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    struct state *state = state_of_type(type);
+    PyObject *guard, *signature, *function, *name;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(
+            args, "O!O!OU", state->guard_type, &guard, state->signature_type, &signature, &function, &name))
+        return NULL;
+    Host *self = (Host *)type->tp_alloc(type, 0);
+    if (!self)
+        return NULL;
+    self->state = state;
+    self->guard = (Guard *)guard;
+    self->signature = (Signature *)Py_NewRef(signature);
+    self->function = Py_NewRef(function);
+    self->name = Py_NewRef(name);
+    return (PyObject *)self;
+}
+
+static int host_traverse(Host *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->signature);
+    Py_VISIT(self->function);
+    Py_VISIT(self->name);
+    return 0;
+}
+
+/* No tp_clear: WebAssembly may call it until its store is gone, and the table that holds it is cleared
+ * by then. The cycles that it is in pass through that table.
+ */
+static void host_dealloc(Host *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->signature);
+    Py_XDECREF(self->function);
+    Py_XDECREF(self->name);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyObject *host_address(Host *self, void *unused) {
+    (void)unused;
+    return PyLong_FromVoidPtr(self);
+}
+
+static PyGetSetDef host_getset[] = {
+    {"address", (getter)host_address, NULL, "Where it is in C, which borrows it.", NULL},
+    {NULL},
+};
+
+static PyType_Slot host_slots[] = {
+    {Py_tp_doc, (void *)host_doc},
+    {Py_tp_new, host_new},
+    {Py_tp_traverse, host_traverse},
+    {Py_tp_dealloc, host_dealloc},
+    {Py_tp_getset, host_getset},
+    {0, NULL},
+};
+
+PyType_Spec host_spec = {
+    "wasmtime_rt._accel.Host", sizeof(Host), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, host_slots,
+};

@@ -1,0 +1,175 @@
+/* The extension module `_accel`: its state, its types, and what Python registers with it. */
+#include "accel.h"
+
+static struct PyModuleDef accel_module;
+
+struct state *state_of_type(PyTypeObject *type) {
+    /* Only types that were made with their module have one; a derived type leads up to such a one. */
+    for (; type; type = type->tp_base) {
+        PyObject *module = (type->tp_flags & Py_TPFLAGS_HEAPTYPE) ? ((PyHeapTypeObject *)type)->ht_module : NULL;
+        if (module && PyModule_GetDef(module) == &accel_module)
+            return PyModule_GetState(module);
+    }
+    Py_FatalError("wasmtime_rt._accel: a type of no module"); /* cannot be: only its own types ask */
+}
+
+PyObject *take_exception(void) {
+#if PY_VERSION_HEX >= 0x030C0000
+    return PyErr_GetRaisedException();
+#else
+    PyObject *type, *value, *traceback;
+    PyErr_Fetch(&type, &value, &traceback);
+    PyErr_NormalizeException(&type, &value, &traceback);
+    if (traceback)
+        PyException_SetTraceback(value, traceback);
+    Py_XDECREF(type);
+    Py_XDECREF(traceback);
+    return value;
+#endif
+}
+
+void set_exception(PyObject *exception) {
+#if PY_VERSION_HEX >= 0x030C0000
+    PyErr_SetRaisedException(exception);
+#else
+    PyErr_Restore(Py_NewRef((PyObject *)Py_TYPE(exception)), exception, PyException_GetTraceback(exception));
+#endif
+}
+
+/* ---- Registration */
+
+static const struct {
+    const char *name;
+    size_t offset;
+} REGISTERED[] = {
+    {"number", offsetof(struct state, number)},
+    {"refuse", offsetof(struct state, refuse)},
+    {"small_stack", offsetof(struct state, small_stack)},
+    {"failure", offsetof(struct state, failure)},
+    {"to_val", offsetof(struct state, to_val)},
+    {"from_val", offsetof(struct state, from_val)},
+    {"bad_results", offsetof(struct state, bad_results)},
+    {"out_of_range", offsetof(struct state, out_of_range)},
+    {"not_pinned", offsetof(struct state, not_pinned)},
+};
+
+#define COUNT(array) (sizeof(array) / sizeof(*(array)))
+#define SLOT(state, entry) ((PyObject **)((char *)(state) + (entry).offset))
+
+PyDoc_STRVAR(register_doc, "register(name, function)\n--\n\nSay what does the rare work called ``name``.");
+
+static PyObject *accel_register(PyObject *module, PyObject *args) {
+    struct state *state = PyModule_GetState(module);
+    const char *name;
+    PyObject *function;
+    if (!PyArg_ParseTuple(args, "sO", &name, &function))
+        return NULL;
+    for (size_t i = 0; i < COUNT(REGISTERED); i++)
+        if (strcmp(name, REGISTERED[i].name) == 0) {
+            Py_XSETREF(*SLOT(state, REGISTERED[i]), Py_NewRef(function));
+            Py_RETURN_NONE;
+        }
+    return PyErr_Format(PyExc_KeyError, "nothing is called %s", name);
+}
+
+PyDoc_STRVAR(
+    vectorcall_doc,
+    "use_vectorcall(type)\n--\n\nLet ``type``, derived from Function, be called as directly as Function is.\n\n"
+    "Before 3.12 the flag is not handed down to classes written in Python.");
+
+static PyObject *accel_use_vectorcall(PyObject *module, PyObject *type) {
+    struct state *state = PyModule_GetState(module);
+    if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, state->function_type))
+        return PyErr_Format(PyExc_TypeError, "expected a type derived from Function, got %R", type);
+    ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+    PyType_Modified((PyTypeObject *)type);
+    Py_RETURN_NONE;
+}
+
+/* ---- The module */
+
+static int accel_exec(PyObject *module) {
+    struct state *state = PyModule_GetState(module);
+    if (PyInterpreterState_Get() != PyInterpreterState_Main()) {
+        PyErr_SetString(PyExc_ImportError, "wasmtime_rt works in the main interpreter only, not in a subinterpreter");
+        return -1;
+    }
+    const struct {
+        PyTypeObject **type;
+        PyType_Spec *spec;
+    } types[] = {
+        {&state->guard_type, &guard_spec},         {&state->running_type, &running_spec},
+        {&state->lease_type, &lease_spec},         {&state->signature_type, &signature_spec},
+        {&state->function_type, &function_spec},   {&state->host_type, &host_spec},
+        {&state->memory_type, &memory_spec},       {&state->view_type, &view_spec},
+    };
+    for (size_t i = 0; i < COUNT(types); i++) {
+        *types[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, types[i].spec, NULL);
+        if (!*types[i].type || PyModule_AddType(module, *types[i].type) < 0)
+            return -1;
+    }
+    PyObject *callbacks = Py_BuildValue(
+        "(KK)", (unsigned long long)host_callbacks[0], (unsigned long long)host_callbacks[1]);
+    if (!callbacks || PyModule_AddObject(module, "HOST_CALLBACKS", callbacks) < 0) {
+        Py_XDECREF(callbacks);
+        return -1;
+    }
+    return PyModule_AddStringConstant(module, "VERSION", WRT_VERSION);
+}
+
+static int accel_traverse(PyObject *module, visitproc visit, void *arg) {
+    struct state *state = PyModule_GetState(module);
+    Py_VISIT(state->guard_type);
+    Py_VISIT(state->running_type);
+    Py_VISIT(state->lease_type);
+    Py_VISIT(state->signature_type);
+    Py_VISIT(state->function_type);
+    Py_VISIT(state->host_type);
+    Py_VISIT(state->memory_type);
+    Py_VISIT(state->view_type);
+    for (size_t i = 0; i < COUNT(REGISTERED); i++)
+        Py_VISIT(*SLOT(state, REGISTERED[i]));
+    return 0;
+}
+
+static int accel_clear(PyObject *module) {
+    struct state *state = PyModule_GetState(module);
+    Py_CLEAR(state->guard_type);
+    Py_CLEAR(state->running_type);
+    Py_CLEAR(state->lease_type);
+    Py_CLEAR(state->signature_type);
+    Py_CLEAR(state->function_type);
+    Py_CLEAR(state->host_type);
+    Py_CLEAR(state->memory_type);
+    Py_CLEAR(state->view_type);
+    for (size_t i = 0; i < COUNT(REGISTERED); i++)
+        Py_CLEAR(*SLOT(state, REGISTERED[i]));
+    return 0;
+}
+
+static PyMethodDef accel_methods[] = {
+    {"register", accel_register, METH_VARARGS, register_doc},
+    {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
+    {NULL},
+};
+
+static PyModuleDef_Slot accel_slots[] = {
+    {Py_mod_exec, accel_exec},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED},
+#endif
+    {0, NULL},
+};
+
+static struct PyModuleDef accel_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "wasmtime_rt._accel",
+    .m_doc = "Calls, host functions and memories at the speed of C.",
+    .m_size = sizeof(struct state),
+    .m_methods = accel_methods,
+    .m_slots = accel_slots,
+    .m_traverse = accel_traverse,
+    .m_clear = accel_clear,
+};
+
+PyMODINIT_FUNC PyInit__accel(void) { return PyModuleDef_Init(&accel_module); }

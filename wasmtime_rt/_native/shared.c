@@ -1,0 +1,98 @@
+/* What both extensions need, compiled into each: the stack that is left, host objects in externrefs. */
+#define _GNU_SOURCE
+#include "native.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+
+/* Bind to the oldest version of what newer C libraries moved, so that a wheel built anywhere runs
+ * wherever the engine's library does (glibc 2.28).
+ */
+#if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver pthread_getattr_np,pthread_getattr_np@GLIBC_2.2.5");
+__asm__(".symver pthread_attr_getstack,pthread_attr_getstack@GLIBC_2.2.5");
+#elif defined(__GLIBC__) && defined(__aarch64__)
+__asm__(".symver pthread_getattr_np,pthread_getattr_np@GLIBC_2.17");
+__asm__(".symver pthread_attr_getstack,pthread_attr_getstack@GLIBC_2.17");
+#endif
+
+/* ---- Stack ---- */
+
+size_t wrt_stack_left(void) {
+    static __thread uintptr_t lowest;
+    char here;
+    if (!lowest) {
+        pthread_attr_t attributes;
+        void *start = NULL;
+        size_t size = 0;
+        if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+            return SIZE_MAX;
+        pthread_attr_getstack(&attributes, &start, &size);
+        pthread_attr_destroy(&attributes);
+        lowest = (uintptr_t)start;
+    }
+    return (uintptr_t)&here > lowest ? (uintptr_t)&here - lowest : 0;
+}
+
+/* ---- Host objects inside externrefs ---- */
+
+struct host_ref {
+    struct wrt_host_refs *owner;
+    uint64_t key;
+    struct host_ref *next;
+};
+
+struct wrt_host_refs {
+    struct host_ref *dropped;
+};
+
+wrt_host_refs_t *wrt_host_refs_new(void) { return calloc(1, sizeof(wrt_host_refs_t)); }
+
+void wrt_host_refs_delete(wrt_host_refs_t *refs) {
+    uint64_t key;
+    while (wrt_host_refs_dropped(refs, &key, 1))
+        ;
+    free(refs);
+}
+
+bool wrt_host_refs_any(const wrt_host_refs_t *refs) {
+    return __atomic_load_n(&refs->dropped, __ATOMIC_RELAXED) != NULL;
+}
+
+static void drop_host_ref(void *data) {
+    struct host_ref *ref = data;
+    struct host_ref **head = &ref->owner->dropped;
+    ref->next = __atomic_load_n(head, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(head, &ref->next, ref, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+        ;
+}
+
+bool wrt_host_ref_new(
+    wasmtime_context_t *context, wrt_host_refs_t *refs, uint64_t key, wasmtime_externref_t *out) {
+    struct host_ref *ref = malloc(sizeof *ref);
+    if (!ref)
+        return false;
+    *ref = (struct host_ref){refs, key, NULL};
+    return wasmtime_externref_new(context, ref, drop_host_ref, out);
+}
+
+uint64_t wrt_host_ref_key(wasmtime_context_t *context, const wasmtime_externref_t *ref) {
+    const struct host_ref *host = wasmtime_externref_data(context, ref);
+    return host ? host->key : 0;
+}
+
+size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max) {
+    size_t count = 0;
+    while (count < max) {
+        /* Only the owner of the store takes, so the head that we read cannot be freed under us. */
+        struct host_ref *ref = __atomic_load_n(&refs->dropped, __ATOMIC_ACQUIRE);
+        while (ref && !__atomic_compare_exchange_n(
+                          &refs->dropped, &ref, ref->next, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
+            ;
+        if (!ref)
+            break;
+        keys[count++] = ref->key;
+        free(ref);
+    }
+    return count;
+}

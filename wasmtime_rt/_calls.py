@@ -21,7 +21,6 @@ from ._core import StoreCore, core_of, lost
 from ._failure import failure
 from ._lowlevel import NULL, ffi, lib
 from ._messages import bad_results, not_pinned, out_of_range, wrong_count
-from ._reflect import functype_to_c
 from .types import WasmFuncType
 from .values import Where, number
 
@@ -289,19 +288,27 @@ class HostFunction:
 
 
 def new_host_function(
-    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str
-) -> Any:
-    """Make a function of ``store`` that calls ``function``, as a ``wasmtime_func_t *``."""
+    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, handle: Any
+) -> None:
+    """Make a function of ``store`` that calls ``function``, in the ``wasmtime_func_t *`` ``handle``."""
     core, resolved, host = store._core, signature(functype), next(_host_numbers)
-    handle, env = ffi.new("wasmtime_func_t *"), ffi.cast("void *", host)
+    env = ffi.cast("void *", host)
     with core as context:
-        c_type = functype_to_c(functype, core.engine)
+        c_type = store.engine._c_functype(functype, core.engine)
         core.hosts[host] = HostFunction(function, resolved, name)
         if resolved.plain:
             lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_host_call, env, NULL, handle)
         else:
             lib.wasmtime_func_new(context, c_type, lib.wrt_host_call_values, env, NULL, handle)
-    return handle
+
+
+def instantiate(store: WasmStore, module: Any, imports: Any, count: int, handle: Any) -> None:
+    """Make an instance of a ``wasmtime_module_t *`` in the ``wasmtime_instance_t *`` ``handle``."""
+    core, trap = store._core, ffi.new("wasm_trap_t **")
+    with core.running() as context:
+        error = lib.wasmtime_instance_new(context, module, imports, count, handle, trap)
+        if error != NULL or trap[0] != NULL:
+            raise failure(context, error, trap[0], core.take_raised())
 
 
 def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:

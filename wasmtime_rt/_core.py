@@ -13,11 +13,13 @@ import threading
 import weakref
 from typing import TYPE_CHECKING, Any
 
+from ._backend import accel
 from ._guard import Guard
-from ._lowlevel import NULL, ffi, lib
+from ._lowlevel import ffi, lib
 from .errors import MemoryViewError, StoreBusyError, WasmtimeError
 
 if TYPE_CHECKING:
+    from .engine import WasmEngine
     from .store import WasmStore
 
 _numbers = itertools.count(1)
@@ -41,56 +43,27 @@ def core_of(number: int) -> StoreCore:
     return core
 
 
-def _address(pointer: Any) -> int:
-    return int(ffi.cast("uintptr_t", pointer))
-
-
 class StoreCore(Guard):
     """The C store, its guard, and what Python owns on its behalf.
 
     Attributes:
-        number: Its number in C; no two stores of a process ever have the same.
-        engine: The ``wasm_engine_t *`` that it was made with.
-        hosts: Host functions by number.
+        number: Its number, by which a host function call in pure cffi finds it.
+        engine: The ``wasm_engine_t *`` that it was made with, which it keeps.
         fuel_given: Units of fuel that the store has been given in all.
     """
 
-    __slots__ = (
-        "__weakref__",
-        "_c_refs",
-        "_c_store",
-        "_keys",
-        "_owner",
-        "engine",
-        "fuel_given",
-        "hosts",
-        "number",
-    )
+    __slots__ = ("__weakref__", "_keys", "_owner", "engine", "fuel_given", "number")
 
-    def __init__(self, engine: Any, max_wasm_stack: int, owner: WasmStore) -> None:
+    def __init__(self, engine: WasmEngine, owner: WasmStore) -> None:
         super().__init__()
         self.number = number = next(_numbers)
-        self.engine = engine
+        self.engine = engine._pointer
         self.fuel_given = 0
-        self.hosts: dict[int, Any] = {}
         self._owner = weakref.ref(owner)
-        self._keys = itertools.count(1)
-        refs = lib.wrt_host_refs_new()
-        pointer = lib.wasmtime_store_new(engine, ffi.cast("void *", number), NULL)
-
-        def delete(
-            store: Any, delete: Any = lib.wasmtime_store_delete, free: Any = lib.wrt_host_refs_delete
-        ) -> None:
-            delete(store)
-            free(refs)
-
-        self._c_store, self._c_refs = pointer, refs
-        context = lib.wasmtime_store_context(pointer)
-        objects: dict[int, object] = {}
-        self.open(
-            ffi.gc(pointer, delete), context, _address(context), _address(refs), max_wasm_stack, objects
-        )
-        _cores[number] = weakref.ref(self, lambda _: _cores.pop(number, None))
+        self._keys: itertools.count[int] | None = None
+        self.open(engine._handle.get_address(), engine._max_wasm_stack)
+        if accel is None:
+            _cores[number] = weakref.ref(self, lambda _: _cores.pop(number, None))
 
     def owner_store(self) -> WasmStore:
         """The public store. Whoever calls keeps it alive."""
@@ -102,7 +75,7 @@ class StoreCore(Guard):
     def limit(self, limits: list[int]) -> None:
         """Set what the store may hold: bytes per memory, elements per table, instances, tables, memories."""
         with self:
-            lib.wasmtime_store_limiter(self._c_store, *limits)
+            lib.wasmtime_store_limiter(ffi.cast("wasmtime_store_t *", self.store_address), *limits)
 
     def take_raised(self) -> BaseException | None:
         """The exception that a host function left for the call that is ending, which is now its owner."""
@@ -118,16 +91,18 @@ class StoreCore(Guard):
         Raises:
             WasmtimeError: The store's heap for references is full.
         """
+        if self._keys is None:
+            self._keys = itertools.count(1)
         key = next(self._keys)
         self.objects[key] = value
-        if not lib.wrt_host_ref_new(context, self._c_refs, key, out):
+        if not lib.wrt_host_ref_new(context, ffi.cast("wrt_host_refs_t *", self.refs_address), key, out):
             self.objects.pop(key, None)
             raise WasmtimeError("the store's heap for references is full")
 
     def drop_objects(self) -> None:
         """Let go of the host objects whose externrefs the engine has dropped. Inside the guard."""
-        dropped = ffi.new("uint64_t[64]")
-        while count := lib.wrt_host_refs_dropped(self._c_refs, dropped, 64):
+        dropped, refs = ffi.new("uint64_t[64]"), ffi.cast("wrt_host_refs_t *", self.refs_address)
+        while count := lib.wrt_host_refs_dropped(refs, dropped, 64):
             for key in dropped[0:count]:
                 self.objects.pop(key, None)
 

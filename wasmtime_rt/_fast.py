@@ -14,8 +14,7 @@ from . import _guard, _messages
 from ._backend import accel
 from ._convert import from_val, to_val
 from ._failure import failure
-from ._lowlevel import NULL, ffi, lib
-from ._reflect import functype_to_c
+from ._lowlevel import address_of, ffi
 from .types import WasmFuncType, WasmValType
 from .values import Where, number
 
@@ -25,11 +24,6 @@ if TYPE_CHECKING:
 
 _NUMBER_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "v128": 4}
 _FUNC, _EXTERN, _OTHER = 5, 6, 7
-
-_CALLBACKS = (
-    ffi.cast("wasmtime_func_callback_t", accel.HOST_CALLBACKS[1]),
-    ffi.cast("wasmtime_func_unchecked_callback_t", accel.HOST_CALLBACKS[0]),
-)
 
 
 def _kind(valtype: WasmValType) -> int:
@@ -47,10 +41,6 @@ def signature(functype: WasmFuncType) -> Any:
     return accel.Signature(functype.params, functype.results, *kinds)
 
 
-def _address(pointer: Any) -> int:
-    return int(ffi.cast("uintptr_t", pointer))
-
-
 class Function(accel.Function):  # type: ignore[misc]  # made at run time
     """A function in a store, bound to its signature; the public classes derive from it."""
 
@@ -62,7 +52,7 @@ class Function(accel.Function):  # type: ignore[misc]  # made at run time
     def _bind_to(
         self, store: WasmStore, handle: Any, functype: WasmFuncType, name: str, keep_gil: bool = False
     ) -> None:
-        self._bind(store, store._core, signature(functype), _address(handle), name, keep_gil)
+        self._bind(store, store._core, signature(functype), address_of(handle), name, keep_gil)
 
 
 class Memory(accel.Memory):  # type: ignore[misc]  # made at run time
@@ -71,28 +61,31 @@ class Memory(accel.Memory):  # type: ignore[misc]  # made at run time
     __slots__ = ()
 
     def _bind_to(self, store: WasmStore, handle: Any, *, pinned: bool) -> None:
-        self._bind(store, store._core, _address(handle), pinned)
+        self._bind(store, store._core, address_of(handle), pinned)
 
     def _view(self) -> memoryview:
         return memoryview(self)
 
 
 def new_host_function(
-    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str
-) -> Any:
-    """Make a function of ``store`` that calls ``function``, as a ``wasmtime_func_t *``."""
-    core, resolved, handle = store._core, signature(functype), ffi.new("wasmtime_func_t *")
-    host = accel.Host(core, resolved, function, name)
-    env = ffi.cast("void *", host.address)
-    with core as context:
-        c_type = functype_to_c(functype, core.engine)
-        core.hosts[host.address] = host
-        new = lib.wasmtime_func_new_unchecked if resolved.plain else lib.wasmtime_func_new
-        new(context, c_type, _CALLBACKS[resolved.plain], env, NULL, handle)
-    return handle
+    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, handle: Any
+) -> None:
+    """Make a function of ``store`` that calls ``function``, in the ``wasmtime_func_t *`` ``handle``."""
+    core = store._core
+    c_type = store.engine._c_functype(functype, core.engine)
+    accel.define(core, signature(functype), function, name, address_of(c_type), address_of(handle))
+
+
+def instantiate(store: WasmStore, module: Any, imports: Any, count: int, handle: Any) -> None:
+    """Make an instance of a ``wasmtime_module_t *`` in the ``wasmtime_instance_t *`` ``handle``."""
+    accel.instantiate(store._core, address_of(module), address_of(imports), count, address_of(handle))
 
 
 # ---- The rare work
+
+
+def _context(address: int) -> Any:
+    return ffi.cast("wasmtime_context_t *", address)
 
 
 def _failure(core: StoreCore, error: int, trap: int, raised: BaseException | None) -> BaseException:
@@ -116,6 +109,7 @@ def _from_val(store: WasmStore, address: int) -> Any:
 
 
 for _name, _function in (
+    ("context", _context),
     ("number", number),
     ("refuse", _guard.refuse),
     ("small_stack", _guard.small_stack),

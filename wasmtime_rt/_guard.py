@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._backend import accel
-from ._lowlevel import ffi, lib
+from ._lowlevel import NULL, address_of, ffi, lib
 from .errors import StoreBusyError, StoreClosedError, TrapCode, WasmTrap
 
 if TYPE_CHECKING:
@@ -89,17 +89,21 @@ class _Guard:
         closed: Whether entries are refused for good.
         raised: The exception of the host function that failed last, until its call returns.
         on_leave: Called when the outermost entry ends, for what must be looked at after each call.
+        hosts: Host functions by number.
         objects: Host objects by the key that their externref carries.
+        number: The store's number in C; the derived class has it.
         depth: Entries of the thread that is inside.
         owner_thread: That thread, or 0.
     """
 
     __slots__ = (
         "_activations", "_context", "_lock", "_max_wasm_stack", "_refs", "_store", "_views", "closed",
-        "depth", "objects", "on_leave", "owner_thread", "raised",
+        "depth", "hosts", "objects", "on_leave", "owner_thread", "raised",
     )  # fmt: skip
     closed: bool
     depth: int
+    number: int
+    hosts: dict[int, Any]
     objects: dict[int, object]
     on_leave: Callable[[], None] | None
     owner_thread: int
@@ -113,24 +117,24 @@ class _Guard:
         self._lock = threading.RLock()
         self._views: set[int] = set()
         self._store: Any = None
+        self.objects = {}
+        self.hosts = {}
 
-    def open(
-        self,
-        store: Any,
-        context: Any,
-        _address: int,
-        refs: int,
-        max_wasm_stack: int,
-        objects: dict[int, object],
-    ) -> None:
-        """Begin to admit threads."""
-        self._store, self._context, self._max_wasm_stack, self.objects = (
-            store,
-            context,
-            max_wasm_stack,
-            objects,
+    def open(self, engine: int, max_wasm_stack: int) -> None:
+        """Make the C store of the engine at an address, and begin to admit."""
+        self._refs = refs = lib.wrt_host_refs_new()
+        store = lib.wasmtime_store_new(
+            ffi.cast("wasm_engine_t *", engine), ffi.cast("void *", self.number), NULL
         )
-        self._refs = ffi.cast("wrt_host_refs_t *", refs)
+
+        def delete(
+            store: Any, delete: Any = lib.wasmtime_store_delete, free: Any = lib.wrt_host_refs_delete
+        ) -> None:
+            delete(store)
+            free(refs)
+
+        self._store, self._context = ffi.gc(store, delete), lib.wasmtime_store_context(store)
+        self._max_wasm_stack = max_wasm_stack
         self.closed = False
 
     def __enter__(self) -> Any:
@@ -178,9 +182,14 @@ class _Guard:
             self._lock.release()
 
     @property
-    def has_store(self) -> bool:
-        """Whether the guard still holds the C store."""
-        return self._store is not None
+    def store_address(self) -> int:
+        """Where the C store is, or 0."""
+        return 0 if self._store is None else address_of(self._store)
+
+    @property
+    def refs_address(self) -> int:
+        """Where its list of dropped host objects is."""
+        return address_of(self._refs)
 
     @property
     def views(self) -> int:

@@ -7,10 +7,12 @@ from typing import Any, TypeAlias, cast
 
 from ._abstract import AbstractInstance
 from ._convert import check_store
-from .annotations import check_callable
+from ._hot import new_host_function
+from ._lowlevel import ffi, lib
+from .annotations import check_callable, name_of
 from .errors import LinkError
 from .externs import StoreItem
-from .func import TypedFunc, WasmFunc
+from .func import TypedFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
 from .module import WasmModule
@@ -25,13 +27,40 @@ Lookup: TypeAlias = Callable[[int, WasmImportType], object]
 MISSING = object()
 
 
-class HostDefinition:
+class Definition:
+    """Something defined in advance, for any store.
+
+    Attributes:
+        type: Its type, or ``None`` where it takes the type that is asked for.
+    """
+
+    __slots__ = ("type",)
+    type: WasmFuncType | None
+
+    def make(self, store: WasmStore, func_type: WasmFuncType, out: Any) -> None:
+        """Make the function of ``func_type`` in ``store``, in the ``wasmtime_extern_t *`` ``out``."""
+        raise NotImplementedError
+
+
+class HostDefinition(Definition):
     """A Python function defined in advance, for any store."""
 
-    __slots__ = ("function", "type")
+    __slots__ = ("function",)
 
     def __init__(self, function: Callable[..., Any], func_type: WasmFuncType | None) -> None:
         self.function, self.type = check_callable(function), func_type
+
+    def make(self, store: WasmStore, func_type: WasmFuncType, out: Any) -> None:
+        """Make a function that calls it."""
+        make_host_function(store, self.function, self.type or func_type, out)
+
+
+def make_host_function(
+    store: WasmStore, function: Callable[..., Any], func_type: WasmFuncType, out: Any
+) -> None:
+    """Make a function of ``store`` that calls ``function``, in the ``wasmtime_extern_t *`` ``out``."""
+    new_host_function(store, function, func_type, name_of(function), ffi.addressof(out.of, "func"))
+    out.kind = lib.WASMTIME_EXTERN_FUNC
 
 
 def lookup(module: WasmModule, imports: Imports) -> Lookup:
@@ -69,10 +98,13 @@ def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
     return inner.get(wanted.name, MISSING)
 
 
-def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> list[Any]:
+def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[Any, list[Any]]:
     """What to instantiate ``module`` in ``store`` with, in the module's order.
 
     Nothing is made in the store unless everything is found and fits.
+
+    Returns:
+        An array of ``wasmtime_extern_t``, and the type of each item.
 
     Raises:
         LinkError: Something is missing or of the wrong type; the text lists all of it.
@@ -81,12 +113,12 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> list[Any]:
     """
     module._pointer_for(store.engine)
     found, problems = [], []
-    for position, wanted in enumerate(module.imports):
+    for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
         if isinstance(item, TypedFunc):
             item = item.func
         if isinstance(item, StoreItem):
-            check_store(store, item, str(wanted))
+            check_store(store, item, wanted)
         problem = _problem(item, wanted)
         if problem:
             problems.append(f"\n  {wanted}: {problem}")
@@ -94,7 +126,10 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> list[Any]:
     if problems:
         total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
         raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
-    return [_made(store, item, wanted) for item, wanted in zip(found, module.imports, strict=True)]
+    items, types = ffi.new("wasmtime_extern_t[]", len(found)), []
+    for i, (item, wanted) in enumerate(zip(found, module._imports, strict=True)):
+        types.append(_write(store, item, wanted.type, items + i))
+    return items, types
 
 
 def _problem(item: object, wanted: WasmImportType) -> str | None:
@@ -109,7 +144,7 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
             return None
         return f"got {given}" + (f", which is {size[0]} large now" if size else "")
     if isinstance(expected, WasmFuncType):
-        if isinstance(item, HostDefinition):
+        if isinstance(item, Definition):
             fits = item.type is None or item.type.matches(expected)
             return None if fits else f"got a Python function of type {item.type}"
         try:
@@ -122,15 +157,18 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     return f"got {shown(item)}"
 
 
-def _made(store: WasmStore, item: Any, wanted: WasmImportType) -> Any:
-    """``item`` as something that lives in ``store``."""
-    if isinstance(item, StoreItem):
-        return item
-    if isinstance(wanted.type, WasmFuncType):
-        if isinstance(item, HostDefinition):
-            return WasmFunc(store, item.function, item.type or wanted.type)
-        return WasmFunc(store, item, wanted.type)
-    return WasmGlobal(store, wanted.type, item)  # type: ignore[arg-type]
+def _write(store: WasmStore, item: Any, wanted: Any, out: Any) -> Any:
+    """Put ``item`` as something that lives in ``store`` into ``out``, and return its type."""
+    if isinstance(item, Definition):
+        item.make(store, wanted, out)
+        return item.type or wanted
+    if not isinstance(item, StoreItem):
+        if isinstance(wanted, WasmFuncType):
+            make_host_function(store, item, wanted, out)
+            return wanted
+        item = WasmGlobal(store, wanted, item)
+    item.write_extern(out)
+    return cast("Any", item).type
 
 
 def _hint(problems: list[str]) -> str:

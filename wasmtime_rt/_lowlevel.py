@@ -67,6 +67,11 @@ def check_native_stack() -> None:
         )
 
 
+def address_of(pointer: Any) -> int:
+    """A C pointer as a number."""
+    return int(ffi.cast("uintptr_t", pointer))
+
+
 class Handle:
     """A C object that is shared by counting: the engine frees it when the last owner lets go.
 
@@ -74,11 +79,13 @@ class Handle:
     alive until it returns, since `get` hands out an owning pointer.
     """
 
-    __slots__ = ("_name", "_pointer")
+    __slots__ = ("_name", "_pointer", "address")
 
     def __init__(self, pointer: Any, delete: Callable[[Any], None], name: str) -> None:
         self._pointer = ffi.gc(pointer, delete)
         self._name = name
+        #: The pointer as a number.
+        self.address = address_of(pointer)
 
     def get(self) -> Any:
         """The pointer: keep it in a variable while C works with it.
@@ -90,6 +97,15 @@ class Handle:
         if pointer is None:
             raise ClosedError(f"this {self._name} was closed")
         return pointer
+
+    def get_address(self) -> int:
+        """The pointer as a number, for a call that does not drop the GIL.
+
+        Raises:
+            ClosedError: `close` was called.
+        """
+        self.get()
+        return self.address
 
     @property
     def is_open(self) -> bool:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 import typing
 from collections.abc import Callable
+from types import FunctionType
 from typing import Annotated, Any
 
 from .types import WasmFuncType, WasmValType
@@ -20,13 +21,16 @@ F32 = Annotated[float, WasmValType.F32]
 F64 = Annotated[float, WasmValType.F64]
 V128 = Annotated[bytes, WasmValType.V128]
 
+_ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+
 _SPELLINGS = (
     "annotate with wasmtime_rt.I32 or wasmtime_rt.I64, or give the type as "
     "WasmFuncType([WasmValType.I32], [WasmValType.I64])"
 )
 
 
-def _name(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
+    """What error messages call ``function``."""
     return getattr(function, "__qualname__", None) or repr(function)
 
 
@@ -36,7 +40,10 @@ def check_callable(function: object) -> Callable[..., Any]:
     Raises:
         TypeError: It cannot be called, or is an ``async def``, whose result nobody would await.
     """
-    if not callable(function):
+    if isinstance(function, FunctionType):
+        if not function.__code__.co_flags & _ASYNC:
+            return function
+    elif not callable(function):
         raise TypeError(f"host function: expected a callable, got {function!r}")
     called = getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
     if any(
@@ -44,7 +51,7 @@ def check_callable(function: object) -> Callable[..., Any]:
         for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction)
         for each in (function, called)
     ):
-        raise TypeError(f"host function {_name(function)}: an async def cannot be called by WebAssembly")
+        raise TypeError(f"host function {name_of(function)}: an async def cannot be called by WebAssembly")
     return function
 
 
@@ -67,17 +74,17 @@ def signature_of(function: Callable[..., Any]) -> WasmFuncType:
         hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except (TypeError, ValueError, NameError) as problem:
         raise TypeError(
-            f"host function {_name(function)}: no readable signature ({problem}); {_SPELLINGS}"
+            f"host function {name_of(function)}: no readable signature ({problem}); {_SPELLINGS}"
         ) from None
     params = []
     for parameter in signature.parameters.values():
-        where = f"host function {_name(function)}, parameter {parameter.name}"
+        where = f"host function {name_of(function)}, parameter {parameter.name}"
         if parameter.kind not in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
             raise TypeError(f"{where}: only positional parameters have a WebAssembly type; {_SPELLINGS}")
         if parameter.name not in hints:
             raise TypeError(f"{where}: no annotation; {_SPELLINGS}")
         params.append(_valtype(hints[parameter.name], where))
-    where = f"host function {_name(function)}, result"
+    where = f"host function {name_of(function)}, result"
     if "return" not in hints:
         raise TypeError(f"{where}: no annotation (None is one); {_SPELLINGS}")
     returned = hints["return"]

@@ -6,7 +6,11 @@ from typing import Any
 
 from ._abstract import AbstractEngine, begin
 from ._lowlevel import Handle, check_native_stack, lib
+from ._reflect import functype_to_c
 from .config import WasmConfig
+from .types import WasmFuncType
+
+_TYPES_KEPT = 1024
 
 
 class WasmEngine(AbstractEngine):
@@ -22,7 +26,7 @@ class WasmEngine(AbstractEngine):
     C API: ``wasm_engine_new_with_config``.
     """
 
-    __slots__ = ("__weakref__", "_config", "_handle")
+    __slots__ = ("__weakref__", "_c_types", "_config", "_handle", "_has_epochs", "_max_wasm_stack")
 
     def __init__(self, config: WasmConfig | None = None) -> None:
         begin(self, "_handle")
@@ -32,6 +36,8 @@ class WasmEngine(AbstractEngine):
         check_native_stack()
         engine = lib.wasm_engine_new_with_config(config._to_c())
         self._config = config
+        self._max_wasm_stack, self._has_epochs = config.max_wasm_stack, config.epoch_interruption
+        self._c_types: dict[WasmFuncType, Any] = {}
         self._handle = Handle(engine, lib.wasm_engine_delete, "engine")
 
     @property
@@ -63,6 +69,15 @@ class WasmEngine(AbstractEngine):
     @property
     def _pointer(self) -> Any:
         return self._handle.get()
+
+    def _c_functype(self, functype: WasmFuncType, pointer: Any) -> Any:
+        """``functype`` as a ``wasm_functype_t *`` that the engine keeps; ``pointer`` is the engine's."""
+        made = self._c_types.get(functype)
+        if made is None:
+            if len(self._c_types) >= _TYPES_KEPT:
+                self._c_types.clear()
+            made = self._c_types[functype] = functype_to_c(functype, pointer)
+        return made
 
     def __repr__(self) -> str:
         return f"<WasmEngine {self._config!r}{'' if self.is_valid else ' closed'}>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from ._abstract import WasmtimeResource
 from .errors import ClosedError
@@ -17,6 +17,9 @@ class StoreItem(WasmtimeResource):
     """
 
     __slots__ = ()
+    #: Its number and its member in ``wasmtime_extern_t``.
+    _KIND: ClassVar[int]
+    _FIELD: ClassVar[str]
     _store: WasmStore
     _handle: Any
     _identity: tuple[object, ...]
@@ -54,6 +57,15 @@ class StoreItem(WasmtimeResource):
         if hasattr(self, "_handle"):
             raise ClosedError(f"this {type(self).__name__} was closed")
         raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
+
+    def write_extern(self, out: Any) -> None:
+        """Write it into the ``wasmtime_extern_t *`` ``out``.
+
+        Raises:
+            ClosedError: This object was closed.
+        """
+        setattr(out.of, self._FIELD, self._live[0])
+        out.kind = self._KIND
 
     @property
     def _state(self) -> str:

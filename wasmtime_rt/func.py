@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn
+from typing import Any, ClassVar, NoReturn
 
 from . import _convert
 from ._abstract import AbstractFunc, begin
@@ -12,7 +12,7 @@ from ._convert import OpaqueRef
 from ._hot import Function, new_host_function
 from ._lowlevel import ffi, lib
 from ._reflect import functype
-from .annotations import check_callable, signature_of
+from .annotations import check_callable, name_of, signature_of
 from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
@@ -52,6 +52,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
     """
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_type")
+    _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_FUNC
+    _FIELD: ClassVar[str] = "func"
 
     def __init__(
         self,
@@ -65,8 +67,9 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         if type is not None and not isinstance(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {type!r}")
         func_type = signature_of(function) if type is None else type
-        name = getattr(function, "__qualname__", None) or repr(function)
-        self._adopt(store, new_host_function(store, function, func_type, name), func_type, name)
+        name, handle = name_of(function), ffi.new("wasmtime_func_t *")
+        new_host_function(store, function, func_type, name, handle)
+        self._adopt(store, handle, func_type, name)
 
     def _adopt(self, store: WasmStore, handle: Any, func_type: WasmFuncType, name: str) -> None:
         identity = ffi.new("uintptr_t[2]")

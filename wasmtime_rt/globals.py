@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any
+from typing import Any, ClassVar
 
 from ._abstract import AbstractGlobal, begin
 from ._convert import from_val, new_val, release, to_val, value_from_val
@@ -41,6 +41,8 @@ class WasmGlobal(StoreItem, AbstractGlobal):
     """
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_store", "_type")
+    _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_GLOBAL
+    _FIELD: ClassVar[str] = "global"
 
     def __init__(self, store: WasmStore, type: WasmGlobalType, value: Any) -> None:  # noqa: A002
         begin(self, "_handle")

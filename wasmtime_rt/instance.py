@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeVar, overload
 
 from . import _linking
 from ._abstract import AbstractInstance, begin
-from ._failure import failure
-from ._lowlevel import NULL, ffi, lib
+from ._hot import instantiate as make_instance
+from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
 from .func import WasmFunc
 from .globals import WasmGlobal
@@ -24,40 +24,22 @@ from .values import shown
 WasmExtern: TypeAlias = WasmFunc | WasmMemory | WasmGlobal | WasmTable | WasmTag
 """Anything that modules import and export; each has a ``.type``."""
 
-_KINDS: tuple[tuple[str, Any], ...] = (
-    ("func", WasmFunc),
-    ("global", WasmGlobal),
-    ("table", WasmTable),
-    ("memory", WasmMemory),
-    ("sharedmemory", None),
-    ("tag", WasmTag),
-)
-_KIND_NUMBERS = {kind: number for number, (_, kind) in enumerate(_KINDS) if kind is not None}
+_CLASSES: dict[int, Any] = {
+    kind._KIND: kind for kind in (WasmFunc, WasmMemory, WasmGlobal, WasmTable, WasmTag)
+}
 
 E = TypeVar("E", WasmFunc, WasmMemory, WasmGlobal, WasmTable, WasmTag)
 
 
 def wrap_extern(store: WasmStore, item: Any, extern_type: WasmExternType, name: str) -> WasmExtern:
     """The Python object for the ``wasmtime_extern_t *`` ``item``, which is copied and freed."""
-    try:
-        field, kind = _KINDS[item.kind]
-        if kind is None:
-            raise WasmtimeError(f"{name}: shared memories cannot be reached from Python yet")
-        member = getattr(item.of, field)
-        handle = ffi.new(f"wasmtime_{field}_t *", member)
-    finally:
+    kind = _CLASSES.get(item.kind)
+    if kind is None:
         lib.wasmtime_extern_delete(item)
-    if kind is WasmFunc:
-        return WasmFunc._wrap(store, handle, extern_type, name)  # type: ignore[arg-type]
-    wrapped: WasmExtern = kind._wrap(store, handle, extern_type)
+        raise WasmtimeError(f"{name}: shared memories cannot be reached from Python yet")
+    handle = ffi.new(f"wasmtime_{kind._FIELD}_t *", getattr(item.of, kind._FIELD))
+    wrapped: WasmExtern = kind._wrap(store, handle, extern_type, *((name,) if kind is WasmFunc else ()))
     return wrapped
-
-
-def extern_to_c(extern: WasmExtern, out: Any) -> None:
-    """Write ``extern`` into the ``wasmtime_extern_t *`` ``out``."""
-    number = _KIND_NUMBERS[next(kind for kind in _KIND_NUMBERS if isinstance(extern, kind))]
-    out.kind = number
-    setattr(out.of, _KINDS[number][0], extern._live[0])
 
 
 class WasmExports(Mapping[str, WasmExtern]):
@@ -137,39 +119,34 @@ class WasmInstance(AbstractInstance):
     C API: ``wasmtime_instance_new``.
     """
 
-    __slots__ = ("__weakref__", "_exports", "_handle", "_module", "_store")
+    __slots__ = ("__weakref__", "_exports", "_handle", "_import_types", "_module", "_store")
+    _exports: WasmExports | None
 
     def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
         begin(self, "_handle")
         check_store_argument(store)
         if not isinstance(module, WasmModule):
             raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
-        self._start(store, module, _linking.resolve(store, module, _linking.lookup(module, imports)))
+        self._start(store, module, *_linking.resolve(store, module, _linking.lookup(module, imports)))
 
     @classmethod
-    def _made(cls, store: WasmStore, module: WasmModule, externs: list[WasmExtern]) -> WasmInstance:
+    def _made(
+        cls, store: WasmStore, module: WasmModule, imports: Any, import_types: list[Any]
+    ) -> WasmInstance:
         self = cls.__new__(cls)
-        self._start(store, module, externs)
+        self._start(store, module, imports, import_types)
         return self
 
-    def _start(self, store: WasmStore, module: WasmModule, externs: list[WasmExtern]) -> None:
-        pointer = module._pointer_for(store.engine)
-        items, handle = ffi.new("wasmtime_extern_t[]", len(externs)), ffi.new("wasmtime_instance_t *")
-        trap = ffi.new("wasm_trap_t **")
-        for i, extern in enumerate(externs):
-            extern_to_c(extern, items + i)
-        core = store._core
-        with core.running() as context:
-            error = lib.wasmtime_instance_new(context, pointer, items, len(externs), handle, trap)
-            if error != NULL or trap[0] != NULL:
-                raised = failure(context, error, trap[0], core.take_raised())
-                incompatible = type(raised) is WasmtimeError and "incompatible import type" in str(raised)
-                raise LinkError(str(raised)) if incompatible else raised
+    def _start(self, store: WasmStore, module: WasmModule, imports: Any, import_types: list[Any]) -> None:
+        pointer, handle = module._pointer_for(store.engine), ffi.new("wasmtime_instance_t *")
+        try:
+            make_instance(store, pointer, imports, len(import_types), handle)
+        except WasmtimeError as problem:
+            if type(problem) is WasmtimeError and "incompatible import type" in str(problem):
+                raise LinkError(str(problem)) from None
+            raise
         self._store, self._module, self._handle = store, module, handle
-        # An import that is exported again keeps the type that it has.
-        types = {export.name: export.type for export in module.exports}
-        types |= {name: externs[position].type for name, position in module._shape.passed_on.items()}
-        self._exports = WasmExports(types, functools.partial(_find_export, self, store, handle))
+        self._import_types, self._exports = import_types, None
 
     @property
     def store(self) -> WasmStore:
@@ -184,6 +161,12 @@ class WasmInstance(AbstractInstance):
     @property
     def exports(self) -> WasmExports:
         """What it exports, as a mapping in export order that also answers attributes."""
+        if self._exports is None:
+            types = {export.name: export.type for export in self._module.exports}
+            for name, position in self._module._shape.passed_on.items():
+                types[name] = self._import_types[position]  # not what was asked for: what it is
+            find = functools.partial(_find_export, self, self._store, self._handle)
+            self._exports = WasmExports(types, find)
         return self._exports
 
     # ---- By name and kind

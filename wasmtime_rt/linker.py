@@ -27,6 +27,88 @@ def _proc_exit(code: int) -> None:
     raise WasmExit(code & 0xFFFFFFFF)
 
 
+#: The functions of WASI preview 1: the widths of their parameters; all but `proc_exit` return an i32.
+_WASI_TYPES = {
+    name: WasmFuncType(
+        [{"i": "i32", "I": "i64"}[width] for width in widths], ["i32"] if name != "proc_exit" else []
+    )
+    for name, widths in {
+        "args_get": "ii",
+        "args_sizes_get": "ii",
+        "clock_res_get": "ii",
+        "clock_time_get": "iIi",
+        "environ_get": "ii",
+        "environ_sizes_get": "ii",
+        "fd_advise": "iIIi",
+        "fd_allocate": "iII",
+        "fd_close": "i",
+        "fd_datasync": "i",
+        "fd_fdstat_get": "ii",
+        "fd_fdstat_set_flags": "ii",
+        "fd_fdstat_set_rights": "iII",
+        "fd_filestat_get": "ii",
+        "fd_filestat_set_size": "iI",
+        "fd_filestat_set_times": "iIIi",
+        "fd_pread": "iiiIi",
+        "fd_prestat_dir_name": "iii",
+        "fd_prestat_get": "ii",
+        "fd_pwrite": "iiiIi",
+        "fd_read": "iiii",
+        "fd_readdir": "iiiIi",
+        "fd_renumber": "ii",
+        "fd_seek": "iIii",
+        "fd_sync": "i",
+        "fd_tell": "ii",
+        "fd_write": "iiii",
+        "path_create_directory": "iii",
+        "path_filestat_get": "iiiii",
+        "path_filestat_set_times": "iiiiIIi",
+        "path_link": "iiiiiii",
+        "path_open": "iiiiiIIii",
+        "path_readlink": "iiiiii",
+        "path_remove_directory": "iii",
+        "path_rename": "iiiiii",
+        "path_symlink": "iiiii",
+        "path_unlink_file": "iii",
+        "poll_oneoff": "iiii",
+        "proc_exit": "i",
+        "proc_raise": "i",
+        "random_get": "ii",
+        "sched_yield": "",
+        "sock_accept": "iii",
+        "sock_recv": "iiiiii",
+        "sock_send": "iiiii",
+        "sock_shutdown": "ii",
+    }.items()
+}
+
+
+class _WasiDefinition(_linking.Definition):
+    """A function of WASI, which the engine provides to stores that have a `WasiConfig`."""
+
+    __slots__ = ("_name", "_wasi")
+
+    type: WasmFuncType
+
+    def __init__(self, wasi: Handle, name: str, func_type: WasmFuncType) -> None:
+        self._wasi, self._name, self.type = wasi, name, func_type
+
+    def make(self, store: WasmStore, _func_type: WasmFuncType, out: Any) -> None:
+        """Make the function in ``store``."""
+        if store._wasi is None:
+            raise WasmtimeError(
+                f'"{_WASI}" "{self._name}" is part of WASI, which this store has not: '
+                "WasmStore(engine, wasi=WasiConfig(...))"
+            )
+        names = _WASI.encode(), self._name.encode()
+        with store._core as context:
+            linker = self._wasi.get()
+            if not lib.wasmtime_linker_get(
+                linker, context, names[0], len(names[0]), names[1], len(names[1]), out
+            ):
+                raise WasmtimeError(f'the engine has no "{_WASI}" "{self._name}"')  # pragma: no cover
+
+
 class WasmLinker(WasmtimeResource):
     """Definitions by module and name. Python functions serve any store; other items only their own.
 
@@ -116,14 +198,18 @@ class WasmLinker(WasmtimeResource):
             )
             check(lib.wasmtime_linker_define_wasi(wasi.get()))
             self._wasi = wasi
+            for name, func_type in _WASI_TYPES.items():
+                self._definitions.setdefault((_WASI, name), _WasiDefinition(wasi, name, func_type))
             exit_type = WasmFuncType([WasmValType.I32])
-            self._definitions.setdefault((_WASI, "proc_exit"), _linking.HostDefinition(_proc_exit, exit_type))
+            if isinstance(self._definitions[_WASI, "proc_exit"], _WasiDefinition):
+                self._definitions[_WASI, "proc_exit"] = _linking.HostDefinition(_proc_exit, exit_type)
 
     def get(self, store: WasmStore, module: str, name: str) -> WasmExtern:
         """The definition of ``module`` and ``name``, as something in ``store``.
 
         Raises:
             KeyError: There is none.
+            TypeError: It is a callable defined without a type, whose annotations do not say one.
             WrongStoreError: It lives in another store.
             WrongEngineError: The store is of another engine.
             WasmtimeError: It is part of WASI, and the store has none.
@@ -133,11 +219,15 @@ class WasmLinker(WasmtimeResource):
         self._check_open()
         if check_store_argument(store).engine is not self._engine:
             raise WrongEngineError("the store and the linker are of two engines")
-        item = self._find(store, module, name)
-        if item is _linking.MISSING:
+        item = self._definitions.get((module, name))
+        if item is None:
             raise KeyError(f'"{module}" "{name}" is not defined')
         if isinstance(item, _linking.HostDefinition):
             return WasmFunc(store, item.function, item.type)
+        if isinstance(item, _WasiDefinition):
+            out = ffi.new("wasmtime_extern_t *")
+            item.make(store, item.type, out)
+            return WasmFunc._wrap(store, ffi.new("wasmtime_func_t *", out.of.func), item.type, name)
         check_store(store, item, f'"{module}" "{name}"')
         return cast("WasmExtern", item)
 
@@ -160,31 +250,12 @@ class WasmLinker(WasmtimeResource):
         module._pointer_for(self._engine)
         module._pointer_for(store.engine)
 
+        definitions = self._definitions
+
         def find(_position: int, wanted: WasmImportType) -> object:
-            return self._find(store, wanted.module, wanted.name)
+            return definitions.get((wanted.module, wanted.name), _linking.MISSING)
 
-        return WasmInstance._made(store, module, _linking.resolve(store, module, find))
-
-    def _find(self, store: WasmStore, module: str, name: str) -> object:
-        item = self._definitions.get((module, name), _linking.MISSING)
-        if item is not _linking.MISSING or self._wasi is None:
-            return item
-        encoded, found = (
-            (module.encode("utf-8", "replace"), name.encode("utf-8", "replace")),
-            ffi.new("wasmtime_extern_t *"),
-        )
-        with store._core as context:
-            known = lib.wasmtime_linker_get(
-                self._wasi.get(), context, encoded[0], len(encoded[0]), encoded[1], len(encoded[1]), found
-            )
-            if not known:
-                return _linking.MISSING
-            if store._wasi is None:
-                raise WasmtimeError(
-                    f'"{module}" "{name}" is part of WASI, which this store has not: '
-                    "WasmStore(engine, wasi=WasiConfig(...))"
-                )
-            return WasmFunc._wrap(store, ffi.new("wasmtime_func_t *", found.of.func), None, name)
+        return WasmInstance._made(store, module, *_linking.resolve(store, module, find))
 
     def _check_open(self) -> None:
         if not self._open:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import struct
-from typing import Any
+from typing import Any, ClassVar
 
 from ._abstract import AbstractMemory, begin
 from ._failure import check
@@ -62,6 +62,8 @@ class WasmMemory(Memory, StoreItem, AbstractMemory):
     """
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_type")
+    _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_MEMORY
+    _FIELD: ClassVar[str] = "memory"
 
     def __init__(self, store: WasmStore, type: WasmMemoryType) -> None:  # noqa: A002
         begin(self, "_handle")

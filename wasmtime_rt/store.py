@@ -90,10 +90,10 @@ class WasmStore(AbstractStore):
         self._wasi: WasiStreams | None = None
         self._keeps_gil = False
         self.data = data
-        self._core = StoreCore(engine._pointer, engine.config.max_wasm_stack, self)
+        self._core = StoreCore(engine, self)
         if limits is not None:
             self._core.limit(limits._as_arguments())
-        if engine.config.epoch_interruption:
+        if engine._has_epochs:
             with self._core as context:  # the engine's own default is a deadline that has passed
                 lib.wasmtime_context_set_epoch_deadline(context, 2**63)
         if wasi is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 from ._abstract import AbstractTable, begin
 from ._convert import from_val, new_val, release, to_val
@@ -39,6 +39,8 @@ class WasmTable(StoreItem, AbstractTable):
     """
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_store", "_type")
+    _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_TABLE
+    _FIELD: ClassVar[str] = "table"
 
     def __init__(self, store: WasmStore, type: WasmTableType, init: Any = None) -> None:  # noqa: A002
         begin(self, "_handle")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
+from ._lowlevel import lib
 from .externs import StoreItem, same_words
 from .store import WasmStore
 from .types import WasmTagType
@@ -13,6 +14,8 @@ class WasmTag(StoreItem):
     """A tag in a store, as modules export it. It can be handed on to other modules."""
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_store", "_type")
+    _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_TAG
+    _FIELD: ClassVar[str] = "tag"
     _type: WasmTagType
 
     def __init__(self) -> None:

@@ -280,6 +280,55 @@ for name in ("memory_size", "table_elements", "instances", "tables", "memories")
     )
 
 
+def test_columns_of_any_kind(script):
+    script(
+        r"""
+import array, random
+import numpy as np
+engine = w.WasmEngine()
+store = w.WasmStore(engine)
+exports = w.WasmInstance(store, w.WasmModule(engine, '''(module
+    (func (export "a") (param i32 i32) (result i32) local.get 0 local.get 1 i32.add)
+    (func (export "v") (param v128) (result v128) local.get 0)
+    (func (export "d") (param f64 i64) (result i64 f64) local.get 1 local.get 0)
+    (func (export "z") (param i32)) (func (export "e") (param externref)) (func (export "n"))
+    (func (export "t") (param i32) (result i32) (i32.div_u (i32.const 1) (local.get 0))) (memory (export "m") 1))''')).exports
+class Liar:
+    def __len__(self): return 10
+    def __buffer__(self, flags): return memoryview(b"x")
+pool = [
+    *(array.array(letter, range(10)) for letter in "bBhHiIlLqQfd"), array.array("i", [1]), array.array("i"), b"x" * 16,
+    b"x" * 160, bytearray(160), 5, -1, 2**70, 1.5, "x", None, object(), [1, 2, 3], (1, 2), exports.m, Liar(), w.WasmValue(5),
+    np.arange(10, dtype="i4"), np.arange(20, dtype="i4")[::2], np.arange(10, dtype="i4")[::-1], np.zeros((2, 5), "i4"),
+    np.zeros((), "i4"), np.zeros(10, ">i4"), np.zeros(10, "i8"), np.zeros(10), np.broadcast_to(np.int32(3), 10),
+    np.zeros(10, "S4"), np.zeros(10, "i4,i4"), np.array([None] * 10), np.frombuffer(b"x" * 40, "i4"), np.zeros((0,), "i4"),
+    memoryview(bytearray(40)).cast("i"), memoryview(bytearray(40)).cast("i")[::-1], memoryview(b"x" * 40).cast("i"),
+    exports.m.view().cast("i"), exports.m.view()[0:40].cast("i"), memoryview(bytearray(40)).cast("B", (10, 4)),
+]
+dice = random.Random(1)
+for _ in range(6000):
+    function = exports[dice.choice("avdzten")]
+    count = dice.choice([len(function.type.params)] * 5 + [0, 1, 2, 3])
+    out = dice.choice([None, dice.choice(pool), (dice.choice(pool), dice.choice(pool)), ()])
+    allowed(str(function), lambda: function.map(*[dice.choice(pool) for _ in range(count)], out=out))
+host = w.WasmModule(engine, '''(module (import "" "h" (func $h (param i32) (result i32)))
+    (func (export "f") (param i32) (result i32) (call $h (local.get 0))))''')
+rows = array.array("i", range(300))
+def meddling(value):
+    refused("the column is in use", BufferError, rows.append, 5)
+    refused("close", w.StoreBusyError, store.close)
+    return value if value % 100 else sum(mapped.map(rows[1:20]))
+mapped = w.WasmInstance(store, host, {"": {"h": meddling}}).exports.f
+check("rows", len(mapped.map(rows)) == 300)
+def leaving(value):
+    store.__exit__(None, None, None)
+    return value
+allowed("left", w.WasmInstance(store, host, {"": {"h": leaving}}).exports.f.map, rows)
+refused("closed", w.StoreClosedError, mapped.map, rows)
+"""
+    )
+
+
 def test_wasi_calls_with_any_arguments(script):
     # Two seconds of what a hostile program could ask for; sleeping is left out.
     script(

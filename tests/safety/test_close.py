@@ -156,6 +156,45 @@ for call in (
     )
 
 
+def test_finalizers_in_a_circle_that_call_in_or_come_back(script):
+    script(
+        _SETUP
+        + """
+saved, said = [], []
+class Calling:
+    def __del__(self):
+        for call in (
+            lambda: self.instance.exports.n(1), lambda: self.instance.exports.f(self),
+            lambda: self.instance.exports.m.write(0, b"x" * 100), lambda: self.instance.exports.t[0],
+            lambda: self.instance.exports.m.view()[0], lambda: self.instance.store.gc(),
+        ):
+            said.append(allowed("finalizer", call))
+class Returning:
+    def __del__(self):
+        saved.append(self)
+gc.disable()
+for kind in (Calling, Returning):
+    for turn in range(20):
+        early = kind()
+        engine, module, store, instance = world(lambda x: (store, x)[1])
+        for last in (early, kind()):
+            last.instance = instance
+            instance.exports.n, instance.exports.f, instance.exports.m
+        store.data = early, last
+        instance.exports.t[0] = early
+        del early, last, store, instance
+    gc.collect()
+gc.enable()
+junk = [bytes(5000) for _ in range(1000)]
+check("finalizers ran", len(saved) == 40 and len(said) > 40)
+for returned in saved:
+    exports = returned.instance.exports
+    check("works", exports.n(3) == 3 and exports.m.read(0, 2) == b"\\0\\0" and exports.t[0] is not None)
+    check("host function", exports.f(returned) is returned)
+"""
+    )
+
+
 def test_closing_with_views(script):
     script(
         _SETUP

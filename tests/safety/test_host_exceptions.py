@@ -34,7 +34,7 @@ class Equal(Exception):
     __hash__ = None
 class Notes(Exception):
     @property
-    def __notes__(self): raise KeyboardInterrupt
+    def __notes__(self): raise RuntimeError("notes")
 numbered, listed = Exception(), Exception()
 numbered.__notes__ = 5
 listed.__notes__ = [5, None, "WebAssembly frames (innermost first):", b"x"]
@@ -90,6 +90,21 @@ for home in (store, other):
             raise OSError("outer") from caught
     came = refused("replaced", OSError, w.WasmInstance(store, plain, {"": {"h": replacing}}).exports.f)
     check("chain", isinstance(came.__cause__, KeyError))
+"""
+    )
+
+
+def test_an_exception_after_the_store_was_left(script):
+    script(
+        _SETUP
+        + """
+for module, arguments in ((plain, ()), (refs, (object(),))):
+    home = w.WasmStore(engine)
+    def host(*_):
+        with home:
+            raise KeyError("its own")
+    refused("left", KeyError, w.WasmInstance(home, module, {"": {"h": host}}).exports.f, *arguments)
+    check("closed", not home.is_valid)
 """
     )
 

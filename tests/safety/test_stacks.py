@@ -150,8 +150,8 @@ class Finalized(Indexed):
     def __del__(self):
         dig(self.levels)
 giving = w.WasmFunc(store, lambda x: Indexed(x), w.WasmFuncType(["externref"], ["i32"]))
-def attack():
-    for levels in range(0, 900, 100):
+def attack(most):
+    for levels in range(0, most, 100):
         number.value = Indexed(levels)
         allowed("argument", taking, None, Indexed(levels))
         allowed("result", giving, levels)
@@ -160,6 +160,6 @@ def attack():
         store.gc()
         table[1] = Indexed(0)
 for size in SIZES[4:]:
-    on_thread(size, lambda: allowed("attack", attack))
+    on_thread(size, lambda: allowed("attack", attack, 601 if size >= 800 else 1))
 """
     )

@@ -25,6 +25,7 @@ struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
         *view_type;
     /* Python functions, registered by the package. */
+    PyObject *context;      /* (address) -> the context as Python's C calls take it */
     PyObject *number;       /* (value, kind, where) -> int, float or bytes that the kind holds */
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
@@ -43,7 +44,8 @@ struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or
 /* The C store, shared by its guard and by the views of its memories: it goes with the last of them. */
 typedef struct {
     PyObject_HEAD
-    PyObject *store; /* what deletes the C store when it is released */
+    wasmtime_store_t *store;
+    wrt_host_refs_t *refs;
     Py_ssize_t views;
 } Lease;
 
@@ -53,7 +55,7 @@ typedef struct {
     Lease *lease;                /* NULL once the store is closed and nobody is inside, */
     wasmtime_context_t *context; /* and then so are these two */
     wrt_host_refs_t *refs;
-    PyObject *context_object; /* the context for Python: what a `with` block yields */
+    PyObject *context_object; /* the context for Python, made when a `with` block first asks for it */
     unsigned long owner;  /* the thread that is inside, or 0 */
     unsigned depth;       /* entries of that thread */
     unsigned activations; /* those of them that run WebAssembly */
@@ -64,6 +66,7 @@ typedef struct {
     PyObject *raised;   /* what the host function that failed last raised */
     PyObject *on_leave; /* called when the outermost entry ends, or NULL */
     PyObject *objects;  /* host objects by key */
+    PyObject *hosts;    /* host functions by address */
 } Guard;
 
 #define GIL_KEPT ((PyThreadState *)1)
@@ -71,6 +74,7 @@ typedef struct {
 /* C stack that must be left above what WebAssembly may use: for the engine and for callbacks. */
 #define STACK_MARGIN (256 * 1024)
 
+Guard *guard_of(wasmtime_caller_t *caller); /* the guard of the store that a callback is for */
 int guard_enter(Guard *guard);         /* -1 with an exception where it is refused */
 int guard_leave(Guard *guard);         /* -1 with an exception that what follows a call raised */
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
@@ -115,7 +119,8 @@ PyObject *function_map(PyObject *self, PyObject *args);
 
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
     view_spec;
-extern const uintptr_t host_callbacks[2];
+PyObject *host_define(PyObject *module, PyObject *args);
+PyObject *instance_new(PyObject *module, PyObject *args);
 
 /* ---- Exceptions of any Python version ---- */
 

@@ -85,6 +85,37 @@ done:
     return result;
 }
 
+/* ---- Instantiation, which may run a start function */
+
+/* instantiate(guard, module address, imports address, count, wasmtime_instance_t address) */
+PyObject *instance_new(PyObject *module, PyObject *args) {
+    struct state *state = PyModule_GetState(module);
+    PyObject *guard_object;
+    unsigned long long code, imports, out;
+    Py_ssize_t count;
+    if (!PyArg_ParseTuple(args, "O!KKnK", state->guard_type, &guard_object, &code, &imports, &count, &out))
+        return NULL;
+    Guard *guard = (Guard *)guard_object;
+    PyObject *result = NULL;
+    wasm_trap_t *trap = NULL;
+    if (guard_enter_running(guard) < 0)
+        return NULL;
+    PyThreadState *outer = guard->released;
+    PyThreadState *mine = guard->released = PyEval_SaveThread();
+    wasmtime_error_t *error = wasmtime_instance_new(
+        guard->context, (const wasmtime_module_t *)(uintptr_t)code, (const wasmtime_extern_t *)(uintptr_t)imports,
+        (size_t)count, (wasmtime_instance_t *)(uintptr_t)out, &trap);
+    PyEval_RestoreThread(mine);
+    guard->released = outer;
+    if (error || trap)
+        guard_raise_failure(guard, error, trap);
+    else
+        result = Py_NewRef(Py_None);
+    if (guard_leave_running(guard) < 0)
+        Py_CLEAR(result);
+    return result;
+}
+
 /* ---- Signatures with references: checked values */
 
 static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_t *val, Py_ssize_t i) {

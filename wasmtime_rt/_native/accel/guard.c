@@ -14,7 +14,9 @@ static int refused(Guard *guard) {
     return -1;
 }
 
-/* Nobody is inside: give up the C store, which goes now unless a view needs it. */
+/* Nobody is inside: give up the C store, which goes now unless a view needs it. No reference to a host
+ * function is left in C by then.
+ */
 static void let_go(Guard *guard) {
     PyObject *pending = PyErr_Occurred() ? take_exception() : NULL;
     guard->context = NULL;
@@ -115,34 +117,64 @@ static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-PyDoc_STRVAR(open_doc, "open(store, context, address, refs, max_wasm_stack, objects)\n--\n\nBegin to admit threads.");
+Guard *guard_of(wasmtime_caller_t *caller) {
+    return wasmtime_context_get_data(wasmtime_caller_context(caller));
+}
+
+PyDoc_STRVAR(
+    open_doc, "open(engine, max_wasm_stack)\n--\n\nMake the C store of the engine at an address, and begin to admit.");
 
 static PyObject *guard_open(Guard *self, PyObject *args) {
-    PyObject *store, *context, *objects;
-    unsigned long long address, refs;
+    unsigned long long engine;
     Py_ssize_t max_wasm_stack;
-    if (!PyArg_ParseTuple(
-            args, "OOKKnO!", &store, &context, &address, &refs, &max_wasm_stack, &PyDict_Type, &objects))
+    if (!PyArg_ParseTuple(args, "Kn", &engine, &max_wasm_stack))
         return NULL;
+    if (self->lease || self->hosts) {
+        PyErr_SetString(PyExc_RuntimeError, "the store was made already");
+        return NULL;
+    }
     Lease *lease = PyObject_GC_New(Lease, self->state->lease_type);
     if (!lease)
         return NULL;
-    lease->store = Py_NewRef(store);
     lease->views = 0;
+    lease->store = NULL;
+    lease->refs = wrt_host_refs_new();
     PyObject_GC_Track(lease);
-    Py_XSETREF(self->lease, lease);
-    Py_XSETREF(self->context_object, Py_NewRef(context));
-    Py_XSETREF(self->objects, Py_NewRef(objects));
-    self->context = (wasmtime_context_t *)(uintptr_t)address;
-    self->refs = (wrt_host_refs_t *)(uintptr_t)refs;
+    self->lease = lease;
+    self->objects = PyDict_New();
+    self->hosts = PyDict_New();
+    if (!lease->refs)
+        return PyErr_NoMemory();
+    if (!self->objects || !self->hosts)
+        return NULL;
+    lease->store = wasmtime_store_new((wasm_engine_t *)(uintptr_t)engine, self, NULL);
+    self->context = wasmtime_store_context(lease->store);
+    self->refs = lease->refs;
     self->max_wasm_stack = (size_t)max_wasm_stack;
     self->closed = 0;
     Py_RETURN_NONE;
 }
 
+/* The context for Python code inside the guard. */
+static PyObject *context_object(Guard *self) {
+    if (!self->context_object) {
+        PyObject *made =
+            PyObject_CallFunction(self->state->context, "K", (unsigned long long)(uintptr_t)self->context);
+        if (!made)
+            return NULL;
+        Py_XSETREF(self->context_object, made);
+    }
+    return Py_NewRef(self->context_object);
+}
+
 static PyObject *guard_enter_method(Guard *self, PyObject *unused) {
     (void)unused;
-    return guard_enter(self) < 0 ? NULL : Py_NewRef(self->context_object);
+    if (guard_enter(self) < 0)
+        return NULL;
+    PyObject *context = context_object(self);
+    if (!context)
+        guard_leave(self);
+    return context;
 }
 
 static PyObject *guard_exit_method(Guard *self, PyObject *const *args, Py_ssize_t nargs) {
@@ -171,7 +203,12 @@ static PyObject *guard_running(Guard *self, PyObject *unused) {
 
 static PyObject *running_enter(Running *self, PyObject *unused) {
     (void)unused;
-    return guard_enter_running(self->guard) < 0 ? NULL : Py_NewRef(self->guard->context_object);
+    if (guard_enter_running(self->guard) < 0)
+        return NULL;
+    PyObject *context = context_object(self->guard);
+    if (!context)
+        guard_leave_running(self->guard);
+    return context;
 }
 
 static PyObject *running_exit(Running *self, PyObject *const *args, Py_ssize_t nargs) {
@@ -196,9 +233,14 @@ static PyObject *guard_views(Guard *self, void *unused) {
     return PyLong_FromSsize_t(self->lease ? self->lease->views : 0);
 }
 
-static PyObject *guard_is_open(Guard *self, void *unused) {
+static PyObject *guard_store(Guard *self, void *unused) {
     (void)unused;
-    return PyBool_FromLong(self->lease != NULL);
+    return PyLong_FromVoidPtr(self->lease ? self->lease->store : NULL);
+}
+
+static PyObject *guard_refs(Guard *self, void *unused) {
+    (void)unused;
+    return PyLong_FromVoidPtr(self->refs);
 }
 
 static int guard_traverse(Guard *self, visitproc visit, void *arg) {
@@ -208,13 +250,14 @@ static int guard_traverse(Guard *self, visitproc visit, void *arg) {
     Py_VISIT(self->raised);
     Py_VISIT(self->on_leave);
     Py_VISIT(self->objects);
+    Py_VISIT(self->hosts);
     return 0;
 }
 
 static int guard_clear(Guard *self) {
     Py_CLEAR(self->raised);
     Py_CLEAR(self->on_leave);
-    return 0; /* the context object and the table of objects hold no cycle of their own */
+    return 0; /* the tables are dictionaries, which break the cycles that they are in themselves */
 }
 
 static void guard_dealloc(Guard *self) {
@@ -224,6 +267,7 @@ static void guard_dealloc(Guard *self) {
     Py_CLEAR(self->lease);
     Py_CLEAR(self->context_object);
     Py_CLEAR(self->objects);
+    Py_CLEAR(self->hosts);
     type->tp_free(self);
     Py_DECREF(type);
 }
@@ -242,6 +286,7 @@ static PyMemberDef guard_members[] = {
     {"raised", T_OBJECT, offsetof(Guard, raised), 0, NULL},
     {"on_leave", T_OBJECT, offsetof(Guard, on_leave), 0, NULL},
     {"objects", T_OBJECT, offsetof(Guard, objects), READONLY, NULL},
+    {"hosts", T_OBJECT, offsetof(Guard, hosts), READONLY, NULL},
     {"depth", T_UINT, offsetof(Guard, depth), READONLY, NULL},
     {"owner_thread", T_ULONG, offsetof(Guard, owner), READONLY, NULL},
     {NULL},
@@ -249,7 +294,8 @@ static PyMemberDef guard_members[] = {
 
 static PyGetSetDef guard_getset[] = {
     {"views", (getter)guard_views, NULL, "How many buffers over memories of the store are alive.", NULL},
-    {"has_store", (getter)guard_is_open, NULL, "Whether the guard still holds the C store.", NULL},
+    {"store_address", (getter)guard_store, NULL, "Where the C store is, or 0.", NULL},
+    {"refs_address", (getter)guard_refs, NULL, "Where its list of dropped host objects is, or 0.", NULL},
     {NULL},
 };
 
@@ -305,14 +351,20 @@ PyType_Spec running_spec = {
 
 static int lease_traverse(Lease *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
-    Py_VISIT(self->store);
     return 0;
 }
 
 static void lease_dealloc(Lease *self) {
     PyTypeObject *type = Py_TYPE(self);
+    wasmtime_store_t *store = self->store;
+    wrt_host_refs_t *refs = self->refs;
     PyObject_GC_UnTrack(self);
-    Py_XDECREF(self->store);
+    Py_BEGIN_ALLOW_THREADS /* unmapping memories takes a while */
+    if (store)
+        wasmtime_store_delete(store);
+    if (refs)
+        wrt_host_refs_delete(refs); /* after the store, which drops the last of them */
+    Py_END_ALLOW_THREADS
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }

@@ -6,7 +6,6 @@
 typedef struct {
     PyObject_HEAD
     struct state *state;
-    Guard *guard; /* borrowed: the guard's store owns this object, and outlives every call */
     Signature *signature;
     PyObject *function;
     PyObject *name;
@@ -114,10 +113,10 @@ done:
 
 static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *slots, size_t count) {
     Host *self = env;
-    Guard *guard = self->guard;
+    Guard *guard = guard_of(caller);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
     PyThreadState *released = enter_python(guard, &ensured);
-    (void)caller, (void)count;
+    (void)count;
     guard->released = NULL; /* whatever Python enters next has its own way back */
     Py_INCREF(self);
     wasm_trap_t *failed = call_raw(self, slots) < 0 ? trap(guard) : NULL;
@@ -171,10 +170,10 @@ static wasm_trap_t *checked_callback(
     void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs, wasmtime_val_t *results,
     size_t nresults) {
     Host *self = env;
-    Guard *guard = self->guard;
+    Guard *guard = guard_of(caller);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
     PyThreadState *released = enter_python(guard, &ensured);
-    (void)caller, (void)nargs, (void)nresults;
+    (void)nargs, (void)nresults;
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = PyObject_CallMethod((PyObject *)guard, "owner_store", NULL);
@@ -186,29 +185,46 @@ static wasm_trap_t *checked_callback(
     return failed;
 }
 
-const uintptr_t host_callbacks[2] = {(uintptr_t)raw_callback, (uintptr_t)checked_callback};
+/* ---- Making them ---- */
 
-/* ---- The Python type ---- */
-
-PyDoc_STRVAR(host_doc, "Host(guard, signature, function, name)\n--\n\nA Python callable as WebAssembly sees it.");
-
-static PyObject *host_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
-    struct state *state = state_of_type(type);
-    PyObject *guard, *signature, *function, *name;
-    (void)kwargs;
+/* define(guard, signature, function, name, functype address, wasmtime_func_t address) */
+PyObject *host_define(PyObject *module, PyObject *args) {
+    struct state *state = PyModule_GetState(module);
+    PyObject *guard_object, *signature, *function, *name;
+    unsigned long long type, out;
     if (!PyArg_ParseTuple(
-            args, "O!O!OU", state->guard_type, &guard, state->signature_type, &signature, &function, &name))
+            args, "O!O!OUKK", state->guard_type, &guard_object, state->signature_type, &signature, &function, &name,
+            &type, &out))
         return NULL;
-    Host *self = (Host *)type->tp_alloc(type, 0);
+    Guard *guard = (Guard *)guard_object;
+    Host *self = (Host *)state->host_type->tp_alloc(state->host_type, 0);
     if (!self)
         return NULL;
     self->state = state;
-    self->guard = (Guard *)guard;
     self->signature = (Signature *)Py_NewRef(signature);
     self->function = Py_NewRef(function);
     self->name = Py_NewRef(name);
-    return (PyObject *)self;
+    PyObject *address = PyLong_FromVoidPtr(self), *result = NULL;
+    if (address && guard_enter(guard) == 0) {
+        /* The store owns it from before the engine knows of it. */
+        if (PyDict_SetItem(guard->hosts, address, (PyObject *)self) == 0) {
+            const wasm_functype_t *functype = (const wasm_functype_t *)(uintptr_t)type;
+            wasmtime_func_t *func = (wasmtime_func_t *)(uintptr_t)out;
+            if (self->signature->plain)
+                wasmtime_func_new_unchecked(guard->context, functype, raw_callback, self, NULL, func);
+            else
+                wasmtime_func_new(guard->context, functype, checked_callback, self, NULL, func);
+            result = Py_NewRef(Py_None);
+        }
+        if (guard_leave(guard) < 0)
+            Py_CLEAR(result);
+    }
+    Py_XDECREF(address);
+    Py_DECREF(self);
+    return result;
 }
+
+/* ---- The Python type ---- */
 
 static int host_traverse(Host *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
@@ -231,25 +247,14 @@ static void host_dealloc(Host *self) {
     Py_DECREF(type);
 }
 
-static PyObject *host_address(Host *self, void *unused) {
-    (void)unused;
-    return PyLong_FromVoidPtr(self);
-}
-
-static PyGetSetDef host_getset[] = {
-    {"address", (getter)host_address, NULL, "Where it is in C, which borrows it.", NULL},
-    {NULL},
-};
-
 static PyType_Slot host_slots[] = {
-    {Py_tp_doc, (void *)host_doc},
-    {Py_tp_new, host_new},
+    {Py_tp_doc, "A Python callable as WebAssembly sees it."},
     {Py_tp_traverse, host_traverse},
     {Py_tp_dealloc, host_dealloc},
-    {Py_tp_getset, host_getset},
     {0, NULL},
 };
 
 PyType_Spec host_spec = {
-    "wasmtime_rt._accel.Host", sizeof(Host), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC, host_slots,
+    "wasmtime_rt._accel.Host", sizeof(Host), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, host_slots,
 };

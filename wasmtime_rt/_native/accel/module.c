@@ -42,6 +42,7 @@ static const struct {
     const char *name;
     size_t offset;
 } REGISTERED[] = {
+    {"context", offsetof(struct state, context)},
     {"number", offsetof(struct state, number)},
     {"refuse", offsetof(struct state, refuse)},
     {"small_stack", offsetof(struct state, small_stack)},
@@ -108,12 +109,6 @@ static int accel_exec(PyObject *module) {
         if (!*types[i].type || PyModule_AddType(module, *types[i].type) < 0)
             return -1;
     }
-    PyObject *callbacks = Py_BuildValue(
-        "(KK)", (unsigned long long)host_callbacks[0], (unsigned long long)host_callbacks[1]);
-    if (!callbacks || PyModule_AddObject(module, "HOST_CALLBACKS", callbacks) < 0) {
-        Py_XDECREF(callbacks);
-        return -1;
-    }
     return PyModule_AddStringConstant(module, "VERSION", WRT_VERSION);
 }
 
@@ -150,6 +145,8 @@ static int accel_clear(PyObject *module) {
 static PyMethodDef accel_methods[] = {
     {"register", accel_register, METH_VARARGS, register_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
+    {"define", host_define, METH_VARARGS, NULL},
+    {"instantiate", instance_new, METH_VARARGS, NULL},
     {NULL},
 };
 

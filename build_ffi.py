@@ -130,7 +130,7 @@ def declarations(header: Path, seen: set[Path] | None = None) -> str:
     for line in header.read_text().splitlines():
         if included := re.match(r'#include "(.+)"', line):
             lines.append(declarations((header.parent / included[1]).resolve(), seen))
-        elif not line.startswith("#") or re.match(r"#define \w+ \d+$", line):
+        elif not line.startswith(("#", "_Static_assert")) or re.match(r"#define \w+ \d+$", line):
             lines.append(line)
     return "\n".join(lines)
 

@@ -14,12 +14,12 @@ import operator
 import struct
 import sys
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
 from ._failure import failure
-from ._lowlevel import NULL, ffi, lib
+from ._lowlevel import NULL, Handle, ffi, lib
 from ._messages import bad_results, not_pinned, out_of_range, wrong_count
 from .types import WasmFuncType
 from .values import Where, number
@@ -150,8 +150,9 @@ class Function:
     def _unbind(self) -> None:
         self._call = self._refuse
 
-    def _refuse(self, *_args: object) -> Any:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        def _refuse(self, *_args: object) -> NoReturn: ...
 
     def __call__(self, *args: Any) -> Any:
         try:
@@ -288,27 +289,36 @@ class HostFunction:
 
 
 def new_host_function(
-    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, handle: Any
+    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, out: bytearray, at: int
 ) -> None:
-    """Make a function of ``store`` that calls ``function``, in the ``wasmtime_func_t *`` ``handle``."""
+    """Make a function of ``store`` that calls ``function``: its ``wasmtime_func_t`` goes to ``out[at:]``."""
     core, resolved, host = store._core, signature(functype), next(_host_numbers)
-    env = ffi.cast("void *", host)
+    handle, env = ffi.new("wasmtime_func_t *"), ffi.cast("void *", host)
     with core as context:
-        c_type = store.engine._c_functype(functype, core.engine)
+        c_type = store.engine._c_functype(functype, core.engine).get()
         core.hosts[host] = HostFunction(function, resolved, name)
         if resolved.plain:
             lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_host_call, env, NULL, handle)
         else:
             lib.wasmtime_func_new(context, c_type, lib.wrt_host_call_values, env, NULL, handle)
+    out[at : at + ffi.sizeof("wasmtime_func_t")] = ffi.buffer(handle)[:]
 
 
-def instantiate(store: WasmStore, module: Any, imports: Any, count: int, handle: Any) -> None:
-    """Make an instance of a ``wasmtime_module_t *`` in the ``wasmtime_instance_t *`` ``handle``."""
-    core, trap = store._core, ffi.new("wasm_trap_t **")
+def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
+    """Make an instance, as the bytes of its ``wasmtime_instance_t``.
+
+    Args:
+        store: The store to make it in.
+        module: The module's handle.
+        imports: An array of ``wasmtime_extern_t`` as bytes.
+    """
+    core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
+    items, pointer = ffi.from_buffer("wasmtime_extern_t[]", imports), module.get()
     with core.running() as context:
-        error = lib.wasmtime_instance_new(context, module, imports, count, handle, trap)
+        error = lib.wasmtime_instance_new(context, pointer, items, len(items), handle, trap)
         if error != NULL or trap[0] != NULL:
             raise failure(context, error, trap[0], core.take_raised())
+    return bytes(ffi.buffer(handle))
 
 
 def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:
@@ -357,9 +367,10 @@ class Memory:
     def _unbind(self) -> None:
         pass
 
-    @property
-    def _live(self) -> Any:
-        raise NotImplementedError
+    if TYPE_CHECKING:
+
+        @property
+        def _live(self) -> Any: ...
 
     def _size(self) -> int:
         handle = self._live

@@ -14,7 +14,7 @@ from . import _guard, _messages
 from ._backend import accel
 from ._convert import from_val, to_val
 from ._failure import failure
-from ._lowlevel import address_of, ffi
+from ._lowlevel import Handle, address_of, ffi
 from .types import WasmFuncType, WasmValType
 from .values import Where, number
 
@@ -68,17 +68,26 @@ class Memory(accel.Memory):  # type: ignore[misc]  # made at run time
 
 
 def new_host_function(
-    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, handle: Any
+    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, out: bytearray, at: int
 ) -> None:
-    """Make a function of ``store`` that calls ``function``, in the ``wasmtime_func_t *`` ``handle``."""
+    """Make a function of ``store`` that calls ``function``: its ``wasmtime_func_t`` goes to ``out[at:]``."""
     core = store._core
-    c_type = store.engine._c_functype(functype, core.engine)
-    accel.define(core, signature(functype), function, name, address_of(c_type), address_of(handle))
+    c_type = store._engine._c_functype(functype, core.engine)
+    accel.define(core, signature(functype), function, name, c_type.address, out, at)
 
 
-def instantiate(store: WasmStore, module: Any, imports: Any, count: int, handle: Any) -> None:
-    """Make an instance of a ``wasmtime_module_t *`` in the ``wasmtime_instance_t *`` ``handle``."""
-    accel.instantiate(store._core, address_of(module), address_of(imports), count, address_of(handle))
+def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
+    """Make an instance, as the bytes of its ``wasmtime_instance_t``.
+
+    Args:
+        store: The store to make it in.
+        module: The module's handle.
+        imports: An array of ``wasmtime_extern_t`` as bytes.
+    """
+    pointer = module.get()
+    made: bytes = accel.instantiate(store._core, module.address, imports)
+    del pointer  # it kept the module alive while the GIL was dropped
+    return made
 
 
 # ---- The rare work

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from types import FunctionType
 from typing import Any, TypeAlias, cast
 
 from ._abstract import AbstractInstance
 from ._convert import check_store
 from ._hot import new_host_function
-from ._lowlevel import ffi, lib
 from .annotations import check_callable, name_of
 from .errors import LinkError
-from .externs import StoreItem
-from .func import TypedFunc
+from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
+from .func import TypedFunc, WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
 from .module import WasmModule
@@ -37,8 +37,8 @@ class Definition:
     __slots__ = ("type",)
     type: WasmFuncType | None
 
-    def make(self, store: WasmStore, func_type: WasmFuncType, out: Any) -> None:
-        """Make the function of ``func_type`` in ``store``, in the ``wasmtime_extern_t *`` ``out``."""
+    def make(self, store: WasmStore, func_type: WasmFuncType, out: bytearray, at: int) -> None:
+        """Make the function of ``func_type`` in ``store``, as a ``wasmtime_extern_t`` in ``out[at:]``."""
         raise NotImplementedError
 
 
@@ -50,17 +50,17 @@ class HostDefinition(Definition):
     def __init__(self, function: Callable[..., Any], func_type: WasmFuncType | None) -> None:
         self.function, self.type = check_callable(function), func_type
 
-    def make(self, store: WasmStore, func_type: WasmFuncType, out: Any) -> None:
+    def make(self, store: WasmStore, func_type: WasmFuncType, out: bytearray, at: int) -> None:
         """Make a function that calls it."""
-        make_host_function(store, self.function, self.type or func_type, out)
+        make_host_function(store, self.function, self.type or func_type, out, at)
 
 
 def make_host_function(
-    store: WasmStore, function: Callable[..., Any], func_type: WasmFuncType, out: Any
+    store: WasmStore, function: Callable[..., Any], func_type: WasmFuncType, out: bytearray, at: int
 ) -> None:
-    """Make a function of ``store`` that calls ``function``, in the ``wasmtime_extern_t *`` ``out``."""
-    new_host_function(store, function, func_type, name_of(function), ffi.addressof(out.of, "func"))
-    out.kind = lib.WASMTIME_EXTERN_FUNC
+    """Make a function of ``store`` that calls ``function``, as a ``wasmtime_extern_t`` in ``out[at:]``."""
+    new_host_function(store, function, func_type, name_of(function), out, at + EXTERN_OF)
+    out[at] = WasmFunc._KIND
 
 
 def lookup(module: WasmModule, imports: Imports) -> Lookup:
@@ -98,13 +98,13 @@ def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
     return inner.get(wanted.name, MISSING)
 
 
-def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[Any, list[Any]]:
+def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearray, list[Any]]:
     """What to instantiate ``module`` in ``store`` with, in the module's order.
 
     Nothing is made in the store unless everything is found and fits.
 
     Returns:
-        An array of ``wasmtime_extern_t``, and the type of each item.
+        An array of ``wasmtime_extern_t`` as bytes, and the type of each item.
 
     Raises:
         LinkError: Something is missing or of the wrong type; the text lists all of it.
@@ -115,9 +115,11 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[Any, li
     found, problems = [], []
     for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
-        if isinstance(item, TypedFunc):
+        if type(item) is FunctionType or type(item) is HostDefinition:  # as most are; isinstance is slow
+            pass
+        elif isinstance(item, TypedFunc):
             item = item.func
-        if isinstance(item, StoreItem):
+        elif isinstance(item, StoreItem):
             check_store(store, item, wanted)
         problem = _problem(item, wanted)
         if problem:
@@ -126,10 +128,11 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[Any, li
     if problems:
         total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
         raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
-    items, types = ffi.new("wasmtime_extern_t[]", len(found)), []
-    for i, (item, wanted) in enumerate(zip(found, module._imports, strict=True)):
-        types.append(_write(store, item, wanted.type, items + i))
-    return items, types
+    out, types, at = bytearray(EXTERN_SIZE * len(found)), [], 0
+    for item, wanted in zip(found, module._imports, strict=True):
+        types.append(_write(store, item, wanted.type, out, at))
+        at += EXTERN_SIZE
+    return out, types
 
 
 def _problem(item: object, wanted: WasmImportType) -> str | None:
@@ -137,7 +140,9 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     expected = wanted.type
     if item is MISSING:
         return "missing"
-    if isinstance(item, StoreItem):
+    if type(item) is FunctionType:
+        pass
+    elif isinstance(item, StoreItem):
         given = cast("Any", item).type
         size = (item.size,) if isinstance(item, (WasmMemory, WasmTable)) else ()
         if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
@@ -157,18 +162,17 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     return f"got {shown(item)}"
 
 
-def _write(store: WasmStore, item: Any, wanted: Any, out: Any) -> Any:
-    """Put ``item`` as something that lives in ``store`` into ``out``, and return its type."""
+def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int) -> Any:
+    """Put ``item`` as something that lives in ``store`` into ``out[at:]``, and return its type."""
     if isinstance(item, Definition):
-        item.make(store, wanted, out)
+        item.make(store, wanted, out, at)
         return item.type or wanted
-    if not isinstance(item, StoreItem):
-        if isinstance(wanted, WasmFuncType):
-            make_host_function(store, item, wanted, out)
-            return wanted
-        item = WasmGlobal(store, wanted, item)
-    item.write_extern(out)
-    return cast("Any", item).type
+    if isinstance(wanted, WasmFuncType) and not isinstance(item, StoreItem):
+        make_host_function(store, item, wanted, out, at)
+        return wanted
+    placed: Any = item if isinstance(item, StoreItem) else WasmGlobal(store, wanted, item)
+    placed.write_extern(out, at)
+    return placed.type
 
 
 def _hint(problems: list[str]) -> str:

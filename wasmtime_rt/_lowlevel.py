@@ -81,8 +81,8 @@ class Handle:
 
     __slots__ = ("_name", "_pointer", "address")
 
-    def __init__(self, pointer: Any, delete: Callable[[Any], None], name: str) -> None:
-        self._pointer = ffi.gc(pointer, delete)
+    def __init__(self, pointer: Any, delete: Callable[[Any], None] | None, name: str) -> None:
+        self._pointer = pointer if delete is None else ffi.gc(pointer, delete)
         self._name = name
         #: The pointer as a number.
         self.address = address_of(pointer)

@@ -5,8 +5,12 @@ from __future__ import annotations
 from typing import Any, ClassVar, NoReturn
 
 from ._abstract import WasmtimeResource
+from ._lowlevel import ffi
 from .errors import ClosedError
 from .store import WasmStore
+
+#: Bytes in a ``wasmtime_extern_t``, whose kind is the first, and where its union starts.
+EXTERN_SIZE, EXTERN_OF = 32, 8
 
 
 class StoreItem(WasmtimeResource):
@@ -58,14 +62,15 @@ class StoreItem(WasmtimeResource):
             raise ClosedError(f"this {type(self).__name__} was closed")
         raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
 
-    def write_extern(self, out: Any) -> None:
-        """Write it into the ``wasmtime_extern_t *`` ``out``.
+    def write_extern(self, out: bytearray, at: int) -> None:
+        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``.
 
         Raises:
             ClosedError: This object was closed.
         """
-        setattr(out.of, self._FIELD, self._live[0])
-        out.kind = self._KIND
+        handle = ffi.buffer(self._live)
+        out[at + EXTERN_OF : at + EXTERN_OF + len(handle)] = handle[:]
+        out[at] = self._KIND
 
     @property
     def _state(self) -> str:

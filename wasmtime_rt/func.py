@@ -67,8 +67,10 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         if type is not None and not isinstance(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {type!r}")
         func_type = signature_of(function) if type is None else type
-        name, handle = name_of(function), ffi.new("wasmtime_func_t *")
-        new_host_function(store, function, func_type, name, handle)
+        name, made = name_of(function), bytearray(ffi.sizeof("wasmtime_func_t"))
+        new_host_function(store, function, func_type, name, made, 0)
+        handle = ffi.new("wasmtime_func_t *")
+        ffi.memmove(handle, made, len(made))
         self._adopt(store, handle, func_type, name)
 
     def _adopt(self, store: WasmStore, handle: Any, func_type: WasmFuncType, name: str) -> None:

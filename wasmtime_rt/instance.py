@@ -14,12 +14,11 @@ from .errors import ClosedError, LinkError, WasmtimeError
 from .func import WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
-from .module import WasmModule
+from .module import WasmModule, check_module
 from .store import WasmStore, check_store_argument
 from .table import WasmTable
 from .tag import WasmTag
 from .types import WasmExternType
-from .values import shown
 
 WasmExtern: TypeAlias = WasmFunc | WasmMemory | WasmGlobal | WasmTable | WasmTag
 """Anything that modules import and export; each has a ``.type``."""
@@ -121,12 +120,12 @@ class WasmInstance(AbstractInstance):
 
     __slots__ = ("__weakref__", "_exports", "_handle", "_import_types", "_module", "_store")
     _exports: WasmExports | None
+    _handle: bytes | None
 
     def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
         begin(self, "_handle")
         check_store_argument(store)
-        if not isinstance(module, WasmModule):
-            raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
+        check_module(module)
         self._start(store, module, *_linking.resolve(store, module, _linking.lookup(module, imports)))
 
     @classmethod
@@ -137,10 +136,11 @@ class WasmInstance(AbstractInstance):
         self._start(store, module, imports, import_types)
         return self
 
-    def _start(self, store: WasmStore, module: WasmModule, imports: Any, import_types: list[Any]) -> None:
-        pointer, handle = module._pointer_for(store.engine), ffi.new("wasmtime_instance_t *")
+    def _start(
+        self, store: WasmStore, module: WasmModule, imports: bytearray, import_types: list[Any]
+    ) -> None:
         try:
-            make_instance(store, pointer, imports, len(import_types), handle)
+            handle = make_instance(store, module._handle, imports)
         except WasmtimeError as problem:
             if type(problem) is WasmtimeError and "incompatible import type" in str(problem):
                 raise LinkError(str(problem)) from None
@@ -165,7 +165,9 @@ class WasmInstance(AbstractInstance):
             types = {export.name: export.type for export in self._module.exports}
             for name, position in self._module._shape.passed_on.items():
                 types[name] = self._import_types[position]  # not what was asked for: what it is
-            find = functools.partial(_find_export, self, self._store, self._handle)
+            handle = ffi.new("wasmtime_instance_t *")
+            ffi.memmove(handle, self._live, len(self._live))
+            find = functools.partial(_find_export, self, self._store, handle)
             self._exports = WasmExports(types, find)
         return self._exports
 
@@ -210,6 +212,12 @@ class WasmInstance(AbstractInstance):
     # ---- Lifetime
 
     @property
+    def _live(self) -> bytes:
+        if self._handle is None:
+            raise ClosedError("this WasmInstance was closed")
+        return self._handle
+
+    @property
     def is_valid(self) -> bool:
         """Whether neither it nor its store was closed."""
         return self._handle is not None and self._store.is_valid
@@ -227,8 +235,7 @@ def _find_export(
     instance: WasmInstance, store: WasmStore, handle: Any, name: str, extern_type: WasmExternType
 ) -> WasmExtern:
     """The export called ``name`` of the instance that ``handle`` names, while ``instance`` is open."""
-    if instance._handle is None:
-        raise ClosedError("this WasmInstance was closed")
+    instance._live  # noqa: B018  raises where it was closed
     encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
     with store._core as context:
         if not lib.wasmtime_instance_export_get(context, handle, encoded, len(encoded), item):

@@ -11,10 +11,10 @@ from ._failure import check
 from ._lowlevel import Handle, ffi, lib
 from .engine import WasmEngine, check_engine
 from .errors import ClosedError, LinkError, WasmExit, WasmtimeError, WrongEngineError
-from .externs import StoreItem
+from .externs import EXTERN_OF, StoreItem
 from .func import TypedFunc, WasmFunc
 from .instance import WasmExtern, WasmInstance
-from .module import WasmModule
+from .module import WasmModule, check_module
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmImportType, WasmValType
 from .values import shown
@@ -93,20 +93,27 @@ class _WasiDefinition(_linking.Definition):
     def __init__(self, wasi: Handle, name: str, func_type: WasmFuncType) -> None:
         self._wasi, self._name, self.type = wasi, name, func_type
 
-    def make(self, store: WasmStore, _func_type: WasmFuncType, out: Any) -> None:
+    def make(self, store: WasmStore, _func_type: WasmFuncType, out: bytearray, at: int) -> None:
         """Make the function in ``store``."""
+        handle = ffi.buffer(self.func_in(store))
+        out[at + EXTERN_OF : at + EXTERN_OF + len(handle)] = handle[:]
+        out[at] = WasmFunc._KIND
+
+    def func_in(self, store: WasmStore) -> Any:
+        """The function in ``store``, as a ``wasmtime_func_t *``."""
         if store._wasi is None:
             raise WasmtimeError(
                 f'"{_WASI}" "{self._name}" is part of WASI, which this store has not: '
                 "WasmStore(engine, wasi=WasiConfig(...))"
             )
-        names = _WASI.encode(), self._name.encode()
+        names, found = (_WASI.encode(), self._name.encode()), ffi.new("wasmtime_extern_t *")
         with store._core as context:
             linker = self._wasi.get()
             if not lib.wasmtime_linker_get(
-                linker, context, names[0], len(names[0]), names[1], len(names[1]), out
+                linker, context, names[0], len(names[0]), names[1], len(names[1]), found
             ):
                 raise WasmtimeError(f'the engine has no "{_WASI}" "{self._name}"')  # pragma: no cover
+        return ffi.new("wasmtime_func_t *", found.of.func)
 
 
 class WasmLinker(WasmtimeResource):
@@ -225,9 +232,7 @@ class WasmLinker(WasmtimeResource):
         if isinstance(item, _linking.HostDefinition):
             return WasmFunc(store, item.function, item.type)
         if isinstance(item, _WasiDefinition):
-            out = ffi.new("wasmtime_extern_t *")
-            item.make(store, item.type, out)
-            return WasmFunc._wrap(store, ffi.new("wasmtime_func_t *", out.of.func), item.type, name)
+            return WasmFunc._wrap(store, item.func_in(store), item.type, name)
         check_store(store, item, f'"{module}" "{name}"')
         return cast("WasmExtern", item)
 
@@ -245,8 +250,7 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         check_store_argument(store)
-        if not isinstance(module, WasmModule):
-            raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
+        check_module(module)
         module._pointer_for(self._engine)
         module._pointer_for(store.engine)
 

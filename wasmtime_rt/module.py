@@ -15,6 +15,7 @@ from ._reflect import module_exports, module_imports
 from .engine import WasmEngine, check_engine
 from .errors import CompileError, WrongEngineError
 from .types import WasmExportType, WasmImportType
+from .values import shown
 
 Source = Union[str, bytes, bytearray, memoryview, "os.PathLike[str]"]
 """WAT text as ``str``, a binary module or WAT as bytes, or the path of a file with either."""
@@ -188,3 +189,14 @@ class WasmModule(AbstractModule):
     def __repr__(self) -> str:
         state = "" if self.is_valid else " closed"
         return f"<WasmModule {len(self.imports)} imports, {len(self.exports)} exports{state}>"
+
+
+def check_module(module: object) -> WasmModule:
+    """``module`` itself.
+
+    Raises:
+        TypeError: It is no module.
+    """
+    if type(module) is WasmModule or isinstance(module, WasmModule):  # the first is the fast way
+        return module
+    raise TypeError(f"module: expected a WasmModule, got {shown(module)}")

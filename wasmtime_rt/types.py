@@ -7,6 +7,7 @@ relation that linking goes by. Plain Python: a heap type that a module defines i
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -132,6 +133,20 @@ class WasmValType(WasmtimeType):
             raise ValueError(f"kind: expected one of {', '.join(_NUMBERS)} or ref, got {self.kind!r}")
         elif not isinstance(self.heap, DefinedType) and self.heap not in _SUPERTYPES:
             raise ValueError(f"heap type: expected one of {', '.join(_SUPERTYPES)}, got {self.heap!r}")
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:  # as it is for almost all, which are constants
+            return True
+        if not isinstance(other, WasmValType):
+            return NotImplemented
+        return (self.kind, self.heap, self.nullable) == (other.kind, other.heap, other.nullable)
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.kind, self.heap, self.nullable))
 
     @classmethod
     def ref(cls, heap: str | DefinedType, *, nullable: bool = True) -> WasmValType:
@@ -300,6 +315,13 @@ class WasmFuncType(WasmtimeType):
     ) -> None:
         object.__setattr__(self, "params", _valtypes(params, "params"))
         object.__setattr__(self, "results", _valtypes(results, "results"))
+
+    def __hash__(self) -> int:
+        return self._hash
+
+    @functools.cached_property
+    def _hash(self) -> int:
+        return hash((self.params, self.results))
 
     def matches(self, expected: WasmFuncType) -> bool:
         """Whether a function of this type can be called where ``expected`` is asked for."""

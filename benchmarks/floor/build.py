@@ -43,7 +43,7 @@ def build() -> Path:
     made = TARGET.with_suffix(f".{os.getpid()}")
     command = [
         *compiler(),
-        *"-std=c11 -O2 -DNDEBUG -Wall -Wextra -fPIC -fvisibility=hidden -shared -pthread".split(),
+        *["-std=c11", "-O2", "-DNDEBUG", "-Wall", "-Wextra", "-fPIC", "-fvisibility=hidden", "-shared", "-pthread"],
         f"-I{ROOT / 'include'}",
         f"-I{sysconfig.get_path('include')}",
         str(HERE / "floor.c"),

@@ -8,6 +8,9 @@
 
 #include <wasmtime.h>
 
+/* Python lays out arrays of externs itself: see externs.py. */
+_Static_assert(sizeof(wasmtime_extern_t) == 32 && offsetof(wasmtime_extern_t, of) == 8, "layout of externs");
+
 /* ---- Identity of what was built and of what was loaded ---- */
 
 extern const char wrt_version[];

@@ -87,32 +87,33 @@ done:
 
 /* ---- Instantiation, which may run a start function */
 
-/* instantiate(guard, module address, imports address, count, wasmtime_instance_t address) */
+/* instantiate(guard, module address, imports as bytes) -> the wasmtime_instance_t as bytes */
 PyObject *instance_new(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
-    PyObject *guard_object;
-    unsigned long long code, imports, out;
-    Py_ssize_t count;
-    if (!PyArg_ParseTuple(args, "O!KKnK", state->guard_type, &guard_object, &code, &imports, &count, &out))
+    PyObject *guard_object, *result = NULL;
+    unsigned long long code;
+    Py_buffer imports;
+    if (!PyArg_ParseTuple(args, "O!Ky*", state->guard_type, &guard_object, &code, &imports))
         return NULL;
     Guard *guard = (Guard *)guard_object;
-    PyObject *result = NULL;
+    wasmtime_instance_t instance;
     wasm_trap_t *trap = NULL;
-    if (guard_enter_running(guard) < 0)
-        return NULL;
-    PyThreadState *outer = guard->released;
-    PyThreadState *mine = guard->released = PyEval_SaveThread();
-    wasmtime_error_t *error = wasmtime_instance_new(
-        guard->context, (const wasmtime_module_t *)(uintptr_t)code, (const wasmtime_extern_t *)(uintptr_t)imports,
-        (size_t)count, (wasmtime_instance_t *)(uintptr_t)out, &trap);
-    PyEval_RestoreThread(mine);
-    guard->released = outer;
-    if (error || trap)
-        guard_raise_failure(guard, error, trap);
-    else
-        result = Py_NewRef(Py_None);
-    if (guard_leave_running(guard) < 0)
-        Py_CLEAR(result);
+    if (guard_enter_running(guard) == 0) {
+        PyThreadState *outer = guard->released;
+        PyThreadState *mine = guard->released = PyEval_SaveThread();
+        wasmtime_error_t *error = wasmtime_instance_new(
+            guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
+            (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
+        PyEval_RestoreThread(mine);
+        guard->released = outer;
+        if (error || trap)
+            guard_raise_failure(guard, error, trap);
+        else
+            result = PyBytes_FromStringAndSize((const char *)&instance, sizeof instance);
+        if (guard_leave_running(guard) < 0)
+            Py_CLEAR(result);
+    }
+    PyBuffer_Release(&imports);
     return result;
 }
 

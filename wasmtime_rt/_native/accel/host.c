@@ -187,40 +187,48 @@ static wasm_trap_t *checked_callback(
 
 /* ---- Making them ---- */
 
-/* define(guard, signature, function, name, functype address, wasmtime_func_t address) */
+/* define(guard, signature, function, name, functype address, bytes to write into, where) */
 PyObject *host_define(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
     PyObject *guard_object, *signature, *function, *name;
-    unsigned long long type, out;
+    unsigned long long type;
+    Py_buffer out;
+    Py_ssize_t at;
     if (!PyArg_ParseTuple(
-            args, "O!O!OUKK", state->guard_type, &guard_object, state->signature_type, &signature, &function, &name,
-            &type, &out))
+            args, "O!O!OUKw*n", state->guard_type, &guard_object, state->signature_type, &signature, &function,
+            &name, &type, &out, &at))
         return NULL;
     Guard *guard = (Guard *)guard_object;
+    PyObject *result = NULL, *address = NULL;
+    wasmtime_func_t func;
     Host *self = (Host *)state->host_type->tp_alloc(state->host_type, 0);
     if (!self)
-        return NULL;
+        goto done;
     self->state = state;
     self->signature = (Signature *)Py_NewRef(signature);
     self->function = Py_NewRef(function);
     self->name = Py_NewRef(name);
-    PyObject *address = PyLong_FromVoidPtr(self), *result = NULL;
-    if (address && guard_enter(guard) == 0) {
+    address = PyLong_FromVoidPtr(self);
+    if (at < 0 || out.len < (Py_ssize_t)sizeof func || at > out.len - (Py_ssize_t)sizeof func) {
+        PyErr_SetString(PyExc_ValueError, "the bytes to write into are too few");
+    } else if (address && guard_enter(guard) == 0) {
         /* The store owns it from before the engine knows of it. */
         if (PyDict_SetItem(guard->hosts, address, (PyObject *)self) == 0) {
             const wasm_functype_t *functype = (const wasm_functype_t *)(uintptr_t)type;
-            wasmtime_func_t *func = (wasmtime_func_t *)(uintptr_t)out;
             if (self->signature->plain)
-                wasmtime_func_new_unchecked(guard->context, functype, raw_callback, self, NULL, func);
+                wasmtime_func_new_unchecked(guard->context, functype, raw_callback, self, NULL, &func);
             else
-                wasmtime_func_new(guard->context, functype, checked_callback, self, NULL, func);
+                wasmtime_func_new(guard->context, functype, checked_callback, self, NULL, &func);
+            memcpy((char *)out.buf + at, &func, sizeof func);
             result = Py_NewRef(Py_None);
         }
         if (guard_leave(guard) < 0)
             Py_CLEAR(result);
     }
+done:
     Py_XDECREF(address);
-    Py_DECREF(self);
+    Py_XDECREF(self);
+    PyBuffer_Release(&out);
     return result;
 }
 

@@ -1,5 +1,6 @@
 """Builds ``_ffi`` and ``_accel`` against the engine's library, which is copied into the package."""
 
+import os
 import platform
 import shutil
 import sys

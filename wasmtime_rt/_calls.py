@@ -172,7 +172,7 @@ class Function:
         into, out = columns[: len(inputs)], columns[len(inputs) :]
         row = 0
         try:
-            with core.running() as context:
+            with core.running(self._store) as context:
                 for row in range(rows):
                     for i, column in enumerate(into):
                         buffer[i * SLOT : i * SLOT + column.width] = column[row]
@@ -225,7 +225,7 @@ def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> 
         scratch = resolved.take_scratch()
         slots, buffer, trap = scratch
         resolved.pack_params(args, buffer, name)
-        with core.running() as context:
+        with core.running(store) as context:
             error = lib.wasmtime_func_call_unchecked(context, handle, slots, resolved.slots, trap)
             if error != NULL or trap[0] != NULL:
                 raise failure(context, error, trap[0], core.take_raised())
@@ -248,7 +248,7 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
             try:
                 for i, (value, valtype) in enumerate(zip(args, resolved.params, strict=True)):
                     to_val(store, context, value, valtype, vals + i, Where(name, "argument", i, valtype))
-                with core.running():
+                with core.running(store):
                     error = lib.wasmtime_func_call(context, handle, vals, nparams, results, nresults, trap)
                 if error != NULL or trap[0] != NULL:
                     raise failure(context, error, trap[0], core.take_raised())
@@ -279,7 +279,9 @@ class HostFunction:
 
     def run_checked(self, core: StoreCore, args: Any, results: Any) -> None:
         """Call it with values; the engine takes over the roots in ``results``."""
-        store = core.owner_store()
+        store = core.caller
+        if store is None:  # pragma: no cover  a call set it
+            raise ReferenceError("the store is gone")
         with core as context:
             given = [from_val(store, context, args + i) for i in range(len(self.resolved.params))]
         returned = self.resolved.split(self.function(*given), self.name)
@@ -314,7 +316,7 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
     """
     core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
     items, pointer = ffi.from_buffer("wasmtime_extern_t[]", imports), module.get()
-    with core.running() as context:
+    with core.running(store) as context:
         error = lib.wasmtime_instance_new(context, pointer, items, len(items), handle, trap)
         if error != NULL or trap[0] != NULL:
             raise failure(context, error, trap[0], core.take_raised())

@@ -14,13 +14,12 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 from ._backend import accel
-from ._guard import Guard
+from ._guard import Guard, heap_full
 from ._lowlevel import ffi, lib
 from .errors import MemoryViewError, StoreBusyError, WasmtimeError
 
 if TYPE_CHECKING:
     from .engine import WasmEngine
-    from .store import WasmStore
 
 _numbers = itertools.count(1)
 _cores: dict[int, weakref.ref[StoreCore]] = {}
@@ -52,25 +51,16 @@ class StoreCore(Guard):
         fuel_given: Units of fuel that the store has been given in all.
     """
 
-    __slots__ = ("__weakref__", "_keys", "_owner", "engine", "fuel_given", "number")
+    __slots__ = ("__weakref__", "engine", "fuel_given", "number")
 
-    def __init__(self, engine: WasmEngine, owner: WasmStore) -> None:
+    def __init__(self, engine: WasmEngine) -> None:
         super().__init__()
         self.number = number = next(_numbers)
         self.engine = engine._pointer
         self.fuel_given = 0
-        self._owner = weakref.ref(owner)
-        self._keys: itertools.count[int] | None = None
         self.open(engine._handle.get_address(), engine._max_wasm_stack)
         if accel is None:
             _cores[number] = weakref.ref(self, lambda _: _cores.pop(number, None))
-
-    def owner_store(self) -> WasmStore:
-        """The public store. Whoever calls keeps it alive."""
-        owner = self._owner()
-        if owner is None:  # pragma: no cover
-            raise ReferenceError("the store is gone")
-        return owner
 
     def limit(self, limits: list[int]) -> None:
         """Set what the store may hold: bytes per memory, elements per table, instances, tables, memories."""
@@ -91,13 +81,11 @@ class StoreCore(Guard):
         Raises:
             WasmtimeError: The store's heap for references is full.
         """
-        if self._keys is None:
-            self._keys = itertools.count(1)
-        key = next(self._keys)
+        key = self.next_key()
         self.objects[key] = value
         if not lib.wrt_host_ref_new(context, ffi.cast("wrt_host_refs_t *", self.refs_address), key, out):
             self.objects.pop(key, None)
-            raise WasmtimeError("the store's heap for references is full")
+            heap_full()
 
     def drop_objects(self) -> None:
         """Let go of the host objects whose externrefs the engine has dropped. Inside the guard."""
@@ -126,15 +114,7 @@ class StoreCore(Guard):
                     "alive: delete them first"
                 )
             self.give_up()
-        self._forget()
 
     def close_later(self) -> None:
         """Refuse further use, and delete the C store as soon as no call and no view needs it."""
         self.give_up()
-        if not self.depth:
-            self._forget()
-
-    def _forget(self) -> None:
-        self.on_leave = None
-        self.hosts.clear()
-        self.objects.clear()

@@ -115,7 +115,7 @@ def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
     if not frames:
         return
     lines = [f"  {frame}" for frame in frames]
-    with contextlib.suppress(Exception):  # one that refuses attributes stays without a note
+    with contextlib.suppress(BaseException):  # one that refuses attributes, in whatever way, stays without
         notes = [note for note in getattr(raised, "__notes__", ()) if isinstance(note, str)]
         for old in notes:
             if old.startswith(_NOTE):

@@ -7,6 +7,7 @@ functions registered here, with C objects as addresses.
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,10 @@ from .types import WasmFuncType, WasmValType
 from .values import Where, number
 
 if TYPE_CHECKING:
-    from ._core import StoreCore
     from .store import WasmStore
+
+if accel is None:
+    raise ImportError("the accelerator is off: see _backend")
 
 _NUMBER_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "v128": 4}
 _FUNC, _EXTERN, _OTHER = 5, 6, 7
@@ -85,7 +88,7 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
         imports: An array of ``wasmtime_extern_t`` as bytes.
     """
     pointer = module.get()
-    made: bytes = accel.instantiate(store._core, module.address, imports)
+    made: bytes = accel.instantiate(store, store._core, module.address, imports)
     del pointer  # it kept the module alive while the GIL was dropped
     return made
 
@@ -97,11 +100,8 @@ def _context(address: int) -> Any:
     return ffi.cast("wasmtime_context_t *", address)
 
 
-def _failure(core: StoreCore, error: int, trap: int, raised: BaseException | None) -> BaseException:
-    with core as context:
-        return failure(
-            context, ffi.cast("wasmtime_error_t *", error), ffi.cast("wasm_trap_t *", trap), raised
-        )
+def _failure(context: Any, error: int, trap: int, raised: BaseException | None) -> BaseException:
+    return failure(context, ffi.cast("wasmtime_error_t *", error), ffi.cast("wasm_trap_t *", trap), raised)
 
 
 def _to_val(
@@ -122,6 +122,7 @@ for _name, _function in (
     ("number", number),
     ("refuse", _guard.refuse),
     ("small_stack", _guard.small_stack),
+    ("heap_full", _guard.heap_full),
     ("failure", _failure),
     ("to_val", _to_val),
     ("from_val", _from_val),
@@ -130,3 +131,4 @@ for _name, _function in (
     ("not_pinned", _messages.not_pinned),
 ):
     accel.register(_name, _function)
+accel.set_main_thread(threading.main_thread().ident)

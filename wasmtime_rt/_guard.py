@@ -14,10 +14,12 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._backend import accel
 from ._lowlevel import NULL, address_of, ffi, lib
-from .errors import StoreBusyError, StoreClosedError, TrapCode, WasmTrap
+from .errors import StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from .store import WasmStore
 
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
 STACK_MARGIN = 256 * 1024
@@ -49,16 +51,21 @@ def small_stack(needed: int, left: int) -> NoReturn:
     )
 
 
+def heap_full() -> NoReturn:
+    """Raise that there is no room for another reference."""
+    raise WasmtimeError("the store's heap for references is full")
+
+
 _tokens = itertools.count(1)
 
 
 class _Running:
     """An entry into a store that runs WebAssembly."""
 
-    __slots__ = ("_guard",)
+    __slots__ = ("_guard", "_outer", "_store")
 
-    def __init__(self, guard: _Guard) -> None:
-        self._guard = guard
+    def __init__(self, guard: _Guard, store: WasmStore | None) -> None:
+        self._guard, self._store = guard, store
 
     def __enter__(self) -> Any:
         guard = self._guard
@@ -73,12 +80,14 @@ class _Running:
             guard.__exit__(None, None, None)
             raise
         guard._activations += 1
+        self._outer, guard.caller = guard.caller, self._store
         return context
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
         self._guard._activations -= 1
+        self._guard.caller = self._outer
         self._guard.__exit__(exc_type, exc, tb)
 
 
@@ -86,6 +95,7 @@ class _Guard:
     """The twin of the accelerator's guard.
 
     Attributes:
+        caller: The public store of the innermost call.
         closed: Whether entries are refused for good.
         raised: The exception of the host function that failed last, until its call returns.
         on_leave: Called when the outermost entry ends, for what must be looked at after each call.
@@ -97,9 +107,11 @@ class _Guard:
     """
 
     __slots__ = (
-        "_activations", "_context", "_lock", "_max_wasm_stack", "_refs", "_store", "_views", "closed",
+        "_activations", "_context", "_last_key", "_lock", "_max_wasm_stack", "_refs", "_store", "_views",
+        "caller", "closed",
         "depth", "hosts", "objects", "on_leave", "owner_thread", "raised",
     )  # fmt: skip
+    caller: WasmStore | None
     closed: bool
     depth: int
     number: int
@@ -117,6 +129,8 @@ class _Guard:
         self._lock = threading.RLock()
         self._views: set[int] = set()
         self._store: Any = None
+        self._last_key = 0
+        self.caller = None
         self.objects = {}
         self.hosts = {}
 
@@ -162,23 +176,33 @@ class _Guard:
             if self.depth == 0:
                 self.owner_thread = 0
                 if self.closed:
-                    self._store = None
+                    self._let_go()
             self._lock.release()
+
+    def _let_go(self) -> None:
+        self._store = self.on_leave = None
+        self.hosts.clear()
+        self.objects.clear()
+
+    def next_key(self) -> int:
+        """A key for a host object."""
+        self._last_key += 1
+        return self._last_key
 
     def drop_objects(self) -> None:
         """Let go of host objects; the store's core knows how."""
         raise NotImplementedError
 
-    def running(self) -> _Running:
+    def running(self, store: WasmStore | None = None) -> _Running:
         """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
-        return _Running(self)
+        return _Running(self, store)
 
     def give_up(self) -> None:
         """Refuse further entries; the C store goes when no call and no view needs it."""
         self.closed = True
         if self._lock.acquire(blocking=False):  # else whoever is inside does it on the way out
             if not self.depth:
-                self._store = None
+                self._let_go()
             self._lock.release()
 
     @property

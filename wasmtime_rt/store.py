@@ -90,7 +90,7 @@ class WasmStore(AbstractStore):
         self._wasi: WasiStreams | None = None
         self._keeps_gil = False
         self.data = data
-        self._core = StoreCore(engine, self)
+        self._core = StoreCore(engine)
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:

@@ -639,6 +639,7 @@ static const struct {
     {"trap", loop_trap},
     {"map", loop_map},
     {"instantiate_fresh", loop_instantiate_fresh},
+    {"instantiate_no_memory", loop_instantiate_fresh},
     {"memory_read_16", loop_memory_read_16},
     {"memory_write_16", loop_memory_write_16},
     {"memory_read_1m", loop_memory_read_1m},

@@ -23,7 +23,7 @@ import pytest
 import wasmtime_rt
 
 _PRELUDE = '''
-import gc, os, signal, sys, threading, time, weakref
+import gc, os, signal, sys, threading, time, warnings, weakref
 import wasmtime_rt as w
 
 _problems = []
@@ -78,7 +78,9 @@ def on_thread(stack, function):
 def in_child(label, function, seconds=5):
     """Run ``function`` in a forked child, which must end in time."""
     sys.stdout.flush()
-    pid = os.fork()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that forking with threads is risky is what is tried here
+        pid = os.fork()
     if pid == 0:
         status = 1
         try:

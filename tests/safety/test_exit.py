@@ -86,7 +86,7 @@ def work():
             return
         command = [sys.executable, *OPTIONS, "-c", SETUP + end]
         try:
-            ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=20)
+            ended = subprocess.run(command, capture_output=True, encoding="utf-8", timeout=10)
         except subprocess.TimeoutExpired:
             check(f"{{label}}: hangs", False)
         else:

@@ -24,12 +24,14 @@
 struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
         *view_type;
+    unsigned long main_thread; /* the one that ends the interpreter */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
     PyObject *number;       /* (value, kind, where) -> int, float or bytes that the kind holds */
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
-    PyObject *failure;      /* (guard, error address, trap address, raised) -> exception */
+    PyObject *heap_full;    /* (): raise that there is no room for another reference */
+    PyObject *failure;      /* (context, error address, trap address, raised) -> exception */
     PyObject *to_val;       /* (store, value, type, address, name, what, index): write a wasmtime_val_t */
     PyObject *from_val;     /* (store, address) -> object */
     PyObject *bad_results;  /* (name, returned, expected): raise what is wrong with them */
@@ -63,8 +65,10 @@ typedef struct {
     size_t max_wasm_stack;
     PyThreadState *released; /* the thread state that dropped the GIL for the innermost call, */
                              /* GIL_KEPT, or NULL where another way in was taken */
+    PyObject *caller;   /* the public store of the innermost call, borrowed from it, or NULL */
     PyObject *raised;   /* what the host function that failed last raised */
     PyObject *on_leave; /* called when the outermost entry ends, or NULL */
+    uint64_t last_key;
     PyObject *objects;  /* host objects by key */
     PyObject *hosts;    /* host functions by address */
 } Guard;
@@ -78,7 +82,17 @@ Guard *guard_of(wasmtime_caller_t *caller); /* the guard of the store that a cal
 int guard_enter(Guard *guard);         /* -1 with an exception where it is refused */
 int guard_leave(Guard *guard);         /* -1 with an exception that what follows a call raised */
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
+
+/* What changes around a call into the engine that drops the GIL. */
+struct crossing {
+    PyThreadState *released;
+    PyObject *caller;
+};
+struct crossing guard_cross(Guard *guard, PyObject *store, int keep_gil);
+void guard_return(Guard *guard, struct crossing outer);
 int guard_leave_running(Guard *guard);
+/* Make an externref to a Python object, which the store keeps. Inside the guard. */
+int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);
 /* Raise what a call ended with; takes over error and trap. Inside the guard. */
 void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap);
 

@@ -22,19 +22,10 @@ static int check_count(Function *self, Py_ssize_t given, PyObject *kwnames) {
 /* Run with the GIL dropped, or kept where the program asked for that. Inside the guard. */
 static wasmtime_error_t *run_raw(Function *self, wasmtime_val_raw_t *slots, wasm_trap_t **trap) {
     Guard *guard = self->guard;
-    PyThreadState *outer = guard->released;
-    wasmtime_error_t *error;
-    if (self->keep_gil) {
-        guard->released = GIL_KEPT;
-        error = wasmtime_func_call_unchecked(
-            guard->context, &self->func, slots, (size_t)self->signature->slots, trap);
-    } else {
-        PyThreadState *mine = guard->released = PyEval_SaveThread();
-        error = wasmtime_func_call_unchecked(
-            guard->context, &self->func, slots, (size_t)self->signature->slots, trap);
-        PyEval_RestoreThread(mine);
-    }
-    guard->released = outer;
+    size_t count = (size_t)self->signature->slots;
+    struct crossing outer = guard_cross(guard, self->store, self->keep_gil);
+    wasmtime_error_t *error = wasmtime_func_call_unchecked(guard->context, &self->func, slots, count, trap);
+    guard_return(guard, outer);
     return error;
 }
 
@@ -87,25 +78,23 @@ done:
 
 /* ---- Instantiation, which may run a start function */
 
-/* instantiate(guard, module address, imports as bytes) -> the wasmtime_instance_t as bytes */
+/* instantiate(store, guard, module address, imports as bytes) -> the wasmtime_instance_t as bytes */
 PyObject *instance_new(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
-    PyObject *guard_object, *result = NULL;
+    PyObject *store, *guard_object, *result = NULL;
     unsigned long long code;
     Py_buffer imports;
-    if (!PyArg_ParseTuple(args, "O!Ky*", state->guard_type, &guard_object, &code, &imports))
+    if (!PyArg_ParseTuple(args, "OO!Ky*", &store, state->guard_type, &guard_object, &code, &imports))
         return NULL;
     Guard *guard = (Guard *)guard_object;
     wasmtime_instance_t instance;
     wasm_trap_t *trap = NULL;
     if (guard_enter_running(guard) == 0) {
-        PyThreadState *outer = guard->released;
-        PyThreadState *mine = guard->released = PyEval_SaveThread();
+        struct crossing outer = guard_cross(guard, store, 0);
         wasmtime_error_t *error = wasmtime_instance_new(
             guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
             (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
-        PyEval_RestoreThread(mine);
-        guard->released = outer;
+        guard_return(guard, outer);
         if (error || trap)
             guard_raise_failure(guard, error, trap);
         else
@@ -137,7 +126,14 @@ static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_
             return 0;
         }
     }
+    if (value == Py_None && (kind == KIND_FUNC || kind == KIND_EXTERN)) { /* these kinds are nullable */
+        memset(&val->of, 0, sizeof val->of);
+        val->kind = kind == KIND_FUNC ? WASMTIME_FUNCREF : WASMTIME_EXTERNREF;
+        return 0;
+    }
     PyObject *type = PyTuple_GET_ITEM(sig->param_types, i);
+    if (kind == KIND_EXTERN && !PyObject_HasAttrString(value, "_value"))
+        return guard_new_object(self->guard, value, val);
     PyObject *done = PyObject_CallFunction(
         self->state->to_val, "OOOKOsn", self->store, value, type, (unsigned long long)(uintptr_t)val, self->name,
         "argument", i);
@@ -179,12 +175,10 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
             return NULL;
     if (guard_enter_running(guard) < 0)
         return NULL;
-    PyThreadState *outer = guard->released;
-    PyThreadState *mine = guard->released = PyEval_SaveThread();
+    struct crossing outer = guard_cross(guard, self->store, 0);
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
-    PyEval_RestoreThread(mine);
-    guard->released = outer;
+    guard_return(guard, outer);
     guard_leave_running(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
         guard_raise_failure(guard, error, trap);

@@ -15,13 +15,16 @@ static int refused(Guard *guard) {
 }
 
 /* Nobody is inside: give up the C store, which goes now unless a view needs it. No reference to a host
- * function is left in C by then.
+ * function is left in C by then, and what Python held for it goes too.
  */
 static void let_go(Guard *guard) {
     PyObject *pending = PyErr_Occurred() ? take_exception() : NULL;
     guard->context = NULL;
     guard->refs = NULL;
     Py_CLEAR(guard->lease);
+    Py_CLEAR(guard->on_leave);
+    PyDict_Clear(guard->hosts);
+    PyDict_Clear(guard->objects);
     if (pending)
         set_exception(pending);
 }
@@ -95,11 +98,58 @@ int guard_leave_running(Guard *guard) {
     return guard_leave(guard);
 }
 
+/* The context for Python code inside the guard. */
+static PyObject *context_object(Guard *self) {
+    if (!self->context_object) {
+        PyObject *made =
+            PyObject_CallFunction(self->state->context, "K", (unsigned long long)(uintptr_t)self->context);
+        if (!made)
+            return NULL;
+        Py_XSETREF(self->context_object, made);
+    }
+    return Py_NewRef(self->context_object);
+}
+
+int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val) {
+    PyObject *key = PyLong_FromUnsignedLongLong(++guard->last_key);
+    int result = -1;
+    if (key && PyDict_SetItem(guard->objects, key, object) == 0) {
+        if (wrt_host_ref_new(guard->context, guard->refs, guard->last_key, &val->of.externref)) {
+            val->kind = WASMTIME_EXTERNREF;
+            result = 0;
+        } else {
+            PyObject *never = PyObject_CallNoArgs(guard->state->heap_full);
+            Py_XDECREF(never);
+        }
+    }
+    Py_XDECREF(key);
+    return result;
+}
+
+static PyObject *guard_next_key(Guard *self, PyObject *unused) {
+    (void)unused;
+    return PyLong_FromUnsignedLongLong(++self->last_key);
+}
+
+struct crossing guard_cross(Guard *guard, PyObject *store, int keep_gil) {
+    struct crossing outer = {guard->released, guard->caller};
+    guard->caller = store;
+    guard->released = keep_gil ? GIL_KEPT : PyEval_SaveThread();
+    return outer;
+}
+
+void guard_return(Guard *guard, struct crossing outer) {
+    if (guard->released != GIL_KEPT)
+        PyEval_RestoreThread(guard->released);
+    guard->released = outer.released;
+    guard->caller = outer.caller;
+}
+
 void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap) {
     PyObject *raised = guard->raised ? guard->raised : Py_NewRef(Py_None);
     guard->raised = NULL;
     PyObject *exception = PyObject_CallFunction(
-        guard->state->failure, "OKKN", (PyObject *)guard, (unsigned long long)(uintptr_t)error,
+        guard->state->failure, "NKKN", context_object(guard), (unsigned long long)(uintptr_t)error,
         (unsigned long long)(uintptr_t)trap, raised);
     if (exception)
         set_exception(exception);
@@ -153,18 +203,6 @@ static PyObject *guard_open(Guard *self, PyObject *args) {
     self->max_wasm_stack = (size_t)max_wasm_stack;
     self->closed = 0;
     Py_RETURN_NONE;
-}
-
-/* The context for Python code inside the guard. */
-static PyObject *context_object(Guard *self) {
-    if (!self->context_object) {
-        PyObject *made =
-            PyObject_CallFunction(self->state->context, "K", (unsigned long long)(uintptr_t)self->context);
-        if (!made)
-            return NULL;
-        Py_XSETREF(self->context_object, made);
-    }
-    return Py_NewRef(self->context_object);
 }
 
 static PyObject *guard_enter_method(Guard *self, PyObject *unused) {
@@ -223,7 +261,7 @@ PyDoc_STRVAR(give_up_doc, "give_up()\n--\n\nRefuse further entries; the C store 
 static PyObject *guard_give_up(Guard *self, PyObject *unused) {
     (void)unused;
     self->closed = 1;
-    if (!self->depth)
+    if (!self->depth && self->hosts && self->objects)
         let_go(self);
     Py_RETURN_NONE;
 }
@@ -277,6 +315,7 @@ static PyMethodDef guard_methods[] = {
     {"__enter__", (PyCFunction)guard_enter_method, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
     {"running", (PyCFunction)guard_running, METH_NOARGS, NULL},
+    {"next_key", (PyCFunction)guard_next_key, METH_NOARGS, NULL},
     {"give_up", (PyCFunction)guard_give_up, METH_NOARGS, give_up_doc},
     {NULL},
 };

@@ -24,8 +24,10 @@ static PyThreadState *enter_python(Guard *guard, PyGILState_STATE *ensured) {
     PyThreadState *released = guard->released;
     if (released == GIL_KEPT)
         return GIL_KEPT;
-    /* Taking the GIL at interpreter exit would end this thread inside the engine, which aborts. */
-    while (FINALIZING())
+    /* Taking the GIL at interpreter exit would end this thread inside the engine, which aborts. The thread
+     * that ends the interpreter may take it: a finalizer has called in.
+     */
+    while (FINALIZING() && PyThread_get_thread_ident() != guard->state->main_thread)
         pause();
     if (released)
         PyEval_RestoreThread(released);
@@ -176,9 +178,9 @@ static wasm_trap_t *checked_callback(
     (void)nargs, (void)nresults;
     guard->released = NULL;
     Py_INCREF(self);
-    PyObject *store = PyObject_CallMethod((PyObject *)guard, "owner_store", NULL);
-    wasm_trap_t *failed = store && call_checked(self, store, args, results) == 0 ? NULL : trap(guard);
-    Py_XDECREF(store);
+    PyObject *store = Py_NewRef(guard->caller);
+    wasm_trap_t *failed = call_checked(self, store, args, results) < 0 ? trap(guard) : NULL;
+    Py_DECREF(store);
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);

@@ -30,14 +30,16 @@ static int open_columns(
             return -1;
         ++*opened;
         size_t size = SIZES[kinds[i]];
-        if (buffer->ndim != 1 || buffer->itemsize != (Py_ssize_t)size ||
-            (buffer->shape[0] != rows && buffer->shape[0] != 1)) {
+        /* A column of vectors is bytes, 16 for each row. */
+        Py_ssize_t items = kinds[i] == KIND_V128 ? (Py_ssize_t)size : 1;
+        if (buffer->ndim != 1 || buffer->itemsize * items != (Py_ssize_t)size || buffer->shape[0] % items ||
+            (buffer->shape[0] / items != rows && buffer->shape[0] / items != 1)) {
             PyErr_SetString(PyExc_ValueError, "a column of another shape than was checked");
             return -1;
         }
         columns[i].at = buffer->buf;
         columns[i].size = size;
-        columns[i].stride = buffer->shape[0] == 1 ? 0 : buffer->strides[0];
+        columns[i].stride = buffer->shape[0] == items ? 0 : buffer->strides[0] * items;
     }
     return 0;
 }
@@ -97,11 +99,9 @@ PyObject *function_map(PyObject *object, PyObject *args) {
     wasmtime_error_t *error = NULL;
     wasm_trap_t *trap = NULL;
     while (row < rows) {
-        PyThreadState *outer = guard->released;
-        PyThreadState *mine = guard->released = PyEval_SaveThread();
+        struct crossing outer = guard_cross(guard, self->store, 0);
         row = run_rows(self, columns, slots, row, rows, &error, &trap);
-        PyEval_RestoreThread(mine);
-        guard->released = outer;
+        guard_return(guard, outer);
         if (error || trap) {
             guard_raise_failure(guard, error, trap);
             break;

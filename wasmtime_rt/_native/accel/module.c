@@ -46,6 +46,7 @@ static const struct {
     {"number", offsetof(struct state, number)},
     {"refuse", offsetof(struct state, refuse)},
     {"small_stack", offsetof(struct state, small_stack)},
+    {"heap_full", offsetof(struct state, heap_full)},
     {"failure", offsetof(struct state, failure)},
     {"to_val", offsetof(struct state, to_val)},
     {"from_val", offsetof(struct state, from_val)},
@@ -71,6 +72,17 @@ static PyObject *accel_register(PyObject *module, PyObject *args) {
             Py_RETURN_NONE;
         }
     return PyErr_Format(PyExc_KeyError, "nothing is called %s", name);
+}
+
+PyDoc_STRVAR(main_thread_doc, "set_main_thread(ident)\n--\n\nSay which thread ends the interpreter.");
+
+static PyObject *accel_set_main_thread(PyObject *module, PyObject *ident) {
+    struct state *state = PyModule_GetState(module);
+    unsigned long thread = PyLong_AsUnsignedLong(ident);
+    if (PyErr_Occurred())
+        return NULL;
+    state->main_thread = thread;
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(
@@ -144,6 +156,7 @@ static int accel_clear(PyObject *module) {
 
 static PyMethodDef accel_methods[] = {
     {"register", accel_register, METH_VARARGS, register_doc},
+    {"set_main_thread", accel_set_main_thread, METH_O, main_thread_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},

@@ -1,6 +1,6 @@
 """Compiles the floor on demand: an extension for this machine only, linked to the library in the package.
 
-python benchmarks/floor/build.py
+python benchmarks/floor/build_floor.py
 """
 
 from __future__ import annotations
@@ -36,14 +36,24 @@ def engine() -> Path:
 def build() -> Path:
     """The extension, compiled again where a source is newer."""
     library = engine()
-    sources = [HERE / "floor.c", HERE / "build.py", library]
+    sources = [HERE / "floor.c", Path(__file__), library]
     if TARGET.exists() and TARGET.stat().st_mtime >= max(path.stat().st_mtime for path in sources):
         return TARGET
     TARGET.parent.mkdir(exist_ok=True)
     made = TARGET.with_suffix(f".{os.getpid()}")
     command = [
         *compiler(),
-        *["-std=c11", "-O2", "-DNDEBUG", "-Wall", "-Wextra", "-fPIC", "-fvisibility=hidden", "-shared", "-pthread"],
+        *[
+            "-std=c11",
+            "-O2",
+            "-DNDEBUG",
+            "-Wall",
+            "-Wextra",
+            "-fPIC",
+            "-fvisibility=hidden",
+            "-shared",
+            "-pthread",
+        ],
         f"-I{ROOT / 'include'}",
         f"-I{sysconfig.get_path('include')}",
         str(HERE / "floor.c"),

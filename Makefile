@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test test-wheel check format sanitize bench bench-smoke wheel clean
+.PHONY: demo test test-wheel check format sanitize bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -34,6 +34,9 @@ format: $(VENV)/tested
 
 bench: $(VENV)/tested
 	$(BIN)/python benchmarks/run.py
+
+bench-report: $(VENV)/tested
+	$(BIN)/python benchmarks/report.py
 
 bench-smoke: $(VENV)/tested
 	$(BIN)/python benchmarks/run.py --smoke

@@ -71,6 +71,11 @@ accel = Extension(
     extra_compile_args=["-std=c11", "-fvisibility=hidden", *build_ffi.STRICT],
 )
 
+if os.environ.get("WASMTIME_RT_SANITIZE"):
+    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+    accel.extra_compile_args += [*checks, "-g", "-O1"]
+    accel.extra_link_args += checks
+
 setup(
     ext_modules=[accel],
     cffi_modules=["build_ffi.py:ffi"],

@@ -164,7 +164,7 @@ def page(results: Results, peers: list[str], passes: int, seconds: float) -> str
     times = {name: ratio(row, "ctypes_binding", "ours") for name, row in results.items()}
     calls = [value for name in ("nop", "add_i32", "eight_f64", "multi_value") if (value := times.get(name))]
     against = (
-        f"Through the ctypes binding a call takes {number(min(calls))} to {number(max(calls))} times as long: "
+        f"Through ctypes a call takes {number(min(calls))} to {number(max(calls))} times as long: "
         "it asks the engine for the function's type and builds `ctypes` objects each time."
         if calls
         else ""

@@ -27,6 +27,7 @@ from ._abstract import (
     WasmtimeType,
     WasmtimeValue,
 )
+from ._backend import backend
 from ._lowlevel import engine_version
 from ._version import __version__
 from .annotations import F32, F64, I32, I64, V128
@@ -87,8 +88,9 @@ from .values import (
 from .wasi import WasiConfig, WritableDir, rw
 
 __all__ = [
-    # Versions
+    # What runs
     "__version__",
+    "backend",
     "engine_version",
     # Engine, store, module, instance
     "OptimizationLevel",

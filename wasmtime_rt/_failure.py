@@ -84,7 +84,7 @@ def failure(context: Any, error: Any, trap: Any, raised: BaseException | None) -
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
     thrown = _take_exception(context)
     if raised is not None:
-        if not isinstance(raised, WasmExit):  # an exit is asked for, wherever it is asked for
+        if not issubclass(type(raised), WasmExit):  # an exit is asked for, wherever it is asked for
             _note_frames(raised, frames)
         return raised
     if thrown:

@@ -76,25 +76,26 @@ def measure_threads(names: dict[str, Any], workload: Workload, seconds: float) -
     while (spent := once.timeit(3) / 3) < RUN / 2:
         scope["n"] = steps = 2 * steps
     steps = min(int(steps * RUN / spent), 2**31 - 1)
-    calls = max(2, int(seconds / THREAD_ROUNDS / RUN / 2))
+    calls = max(2, int(seconds / THREAD_ROUNDS / RUN))
 
     def work(f: Callable[[int], Any]) -> None:
         for _ in range(calls):
             f(steps)
 
-    rounds = []
+    alone, together = [], []
     for _ in range(THREAD_ROUNDS):
         start = time.perf_counter()
         work(first)
-        alone = time.perf_counter() - start
+        alone.append((time.perf_counter() - start) / steps / calls)
         both = [threading.Thread(target=work, args=(f,)) for f in (first, second)]
         start = time.perf_counter()
         for thread in both:
             thread.start()
         for thread in both:
             thread.join()
-        rounds.append(2 * alone / (time.perf_counter() - start))
-    return {"rounds": rounds, "empty": 0.0}
+        together.append((time.perf_counter() - start) / steps / calls / 2)
+    rounds = [one / two for one, two in zip(alone, together, strict=True)]
+    return {"rounds": rounds, "empty": 0.0, "one": min(alone), "two": min(together)}
 
 
 def peak() -> float:

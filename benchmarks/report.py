@@ -45,7 +45,7 @@ COLOURS = {
 
 # ---- Charts
 
-LEFT, WIDTH, BAR, GAP, TOP = 210, 560, 13, 14, 64
+LEFT, WIDTH, BAR, GAP, TOP = 270, 540, 13, 14, 64
 
 
 def _text(x: float, y: float, text: str, extra: str = "") -> str:
@@ -78,7 +78,10 @@ def chart(title: str, results: Results, names: list[str]) -> str:
             body.append(f'<rect {shape} fill="{COLOURS[peer]}"/>')
             body.append(_text(LEFT - 6, y + BAR - 3, PEERS[peer], ' text-anchor="end"'))
             label = f"{number(value) if value >= 10 else f'{value:.2f}'}"
-            body.append(_text(LEFT + width + 4, y + BAR - 3, label))
+            end = LEFT + width
+            if place(1.0) - 32 < end < place(1.0):  # not across the mark
+                end = place(1.0)
+            body.append(_text(end + 4, y + BAR - 3, label))
             y += BAR
         y += GAP
     lines = []

@@ -20,7 +20,7 @@ from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
 from ._failure import failure
 from ._lowlevel import NULL, Handle, ffi, lib
-from ._messages import bad_results, not_pinned, out_of_range, wrong_count
+from ._messages import bad_results, no_keywords, not_pinned, out_of_range, wrong_count
 from .types import WasmFuncType
 from .values import Where, number
 
@@ -154,11 +154,13 @@ class Function:
 
         def _refuse(self, *_args: object) -> NoReturn: ...
 
-    def __call__(self, *args: Any) -> Any:
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
             call = self._call
         except AttributeError:
             call = self._refuse
+        if kwargs:
+            no_keywords(self._name)
         return call(*args)
 
     def _map(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], rows: int) -> int:

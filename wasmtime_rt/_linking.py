@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 from ._abstract import AbstractInstance
 from ._convert import check_store
 from ._hot import new_host_function
-from .annotations import check_callable, name_of
+from .annotations import ASYNC, check_callable, name_of
 from .errors import LinkError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
 from .func import TypedFunc, WasmFunc
@@ -71,7 +71,7 @@ def lookup(module: WasmModule, imports: Imports) -> Lookup:
         LinkError: It is a sequence of another length than the module's imports.
     """
     given = {} if imports is None else imports
-    if isinstance(given, Mapping):
+    if type(given) is dict or isinstance(given, Mapping):  # the first is the fast way, here and below
         return lambda _, wanted: _find(given, wanted)
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise TypeError(f"imports: expected a mapping of mappings or a sequence, got {shown(given)}")
@@ -89,6 +89,8 @@ def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
     inner = given.get(wanted.module, MISSING)
     if inner is MISSING:
         return MISSING
+    if type(inner) is dict:
+        return inner.get(wanted.name, MISSING)
     if isinstance(inner, AbstractInstance):
         inner = inner.exports  # type: ignore[attr-defined]
     if not isinstance(inner, Mapping):
@@ -140,17 +142,18 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     expected = wanted.type
     if item is MISSING:
         return "missing"
-    if type(item) is FunctionType:
-        pass
-    elif isinstance(item, StoreItem):
+    is_func = type(expected) is WasmFuncType
+    if is_func and type(item) is FunctionType and not item.__code__.co_flags & ASYNC:
+        return None
+    if isinstance(item, StoreItem):
         given = cast("Any", item).type
         size = (item.size,) if isinstance(item, (WasmMemory, WasmTable)) else ()
         if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
             return None
         return f"got {given}" + (f", which is {size[0]} large now" if size else "")
-    if isinstance(expected, WasmFuncType):
+    if is_func:
         if isinstance(item, Definition):
-            fits = item.type is None or item.type.matches(expected)
+            fits = item.type is None or item.type.matches(cast("WasmFuncType", expected))
             return None if fits else f"got a Python function of type {item.type}"
         try:
             check_callable(item)
@@ -164,12 +167,13 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
 
 def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int) -> Any:
     """Put ``item`` as something that lives in ``store`` into ``out[at:]``, and return its type."""
-    if isinstance(item, Definition):
-        item.make(store, wanted, out, at)
-        return item.type or wanted
-    if isinstance(wanted, WasmFuncType) and not isinstance(item, StoreItem):
-        make_host_function(store, item, wanted, out, at)
-        return wanted
+    if type(wanted) is WasmFuncType:
+        if isinstance(item, Definition):
+            item.make(store, wanted, out, at)
+            return item.type or wanted
+        if type(item) is FunctionType or not isinstance(item, StoreItem):
+            make_host_function(store, item, wanted, out, at)
+            return wanted
     placed: Any = item if isinstance(item, StoreItem) else WasmGlobal(store, wanted, item)
     placed.write_extern(out, at)
     return placed.type

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any, NoReturn
 
 from .errors import MemoryViewError
@@ -11,6 +12,11 @@ from .values import shown
 def wrong_count(name: str, expected: int, given: int) -> NoReturn:
     """A call has a wrong number of arguments."""
     raise TypeError(f"{name}: expected {expected} argument{'' if expected == 1 else 's'}, got {given}")
+
+
+def no_keywords(name: str) -> NoReturn:
+    """A call has keyword arguments."""
+    raise TypeError(f"{name}: takes no keyword arguments")
 
 
 def bad_results(name: str, returned: object, expected: int) -> NoReturn:
@@ -24,6 +30,7 @@ def bad_results(name: str, returned: object, expected: int) -> NoReturn:
 
 def out_of_range(size: int, offset: int, length: int) -> NoReturn:
     """An access to a memory of ``size`` bytes is not inside it."""
+    offset, length = operator.index(offset), operator.index(length)
     if offset < 0 or length < 0:
         raise IndexError(f"expected offset and length of 0 or more inside memory, got {offset} and {length}")
     raise IndexError(f"bytes {offset} to {offset + length} are outside of this memory of {size} bytes")

@@ -21,7 +21,8 @@ F32 = Annotated[float, WasmValType.F32]
 F64 = Annotated[float, WasmValType.F64]
 V128 = Annotated[bytes, WasmValType.V128]
 
-_ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+#: What the code of an ``async`` function is flagged with.
+ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
 
 _SPELLINGS = (
     "annotate with wasmtime_rt.I32 or wasmtime_rt.I64, or give the type as "
@@ -41,7 +42,7 @@ def check_callable(function: object) -> Callable[..., Any]:
         TypeError: It cannot be called, or is an ``async def``, whose result nobody would await.
     """
     if isinstance(function, FunctionType):
-        if not function.__code__.co_flags & _ASYNC:
+        if not function.__code__.co_flags & ASYNC:
             return function
     elif not callable(function):
         raise TypeError(f"host function: expected a callable, got {function!r}")

@@ -172,17 +172,18 @@ class Calling:
 class Returning:
     def __del__(self):
         saved.append(self)
+def make(kind):
+    early = kind()
+    _, _, store, instance = world(lambda x: (store, x)[1])
+    for last in (early, kind()):
+        last.instance = instance
+        instance.exports.n, instance.exports.f, instance.exports.m
+    store.data = early, last
+    instance.exports.t[0] = early
 gc.disable()
 for kind in (Calling, Returning):
     for turn in range(20):
-        early = kind()
-        engine, module, store, instance = world(lambda x: (store, x)[1])
-        for last in (early, kind()):
-            last.instance = instance
-            instance.exports.n, instance.exports.f, instance.exports.m
-        store.data = early, last
-        instance.exports.t[0] = early
-        del early, last, store, instance
+        make(kind)
     gc.collect()
 gc.enable()
 junk = [bytes(5000) for _ in range(1000)]
@@ -191,6 +192,57 @@ for returned in saved:
     exports = returned.instance.exports
     check("works", exports.n(3) == 3 and exports.m.read(0, 2) == b"\\0\\0" and exports.t[0] is not None)
     check("host function", exports.f(returned) is returned)
+"""
+    )
+
+
+def test_engines_modules_and_references_in_a_circle_that_comes_back(script):
+    script(
+        """
+saved, said = [], []
+USES = {
+    "instance": lambda box: w.WasmInstance(box.store, box.module).exports.n(3),
+    "module": lambda box: w.WasmModule(box.engine, "(module)"),
+    "store": lambda box: w.WasmStore(box.engine),
+    "epoch": lambda box: box.engine.increment_epoch(),
+    "type": lambda box: (str(box.type), hash(box.type), box.type == box.type),
+    "func": lambda box: w.WasmFunc(box.store, print, box.type),
+    "reference": lambda box: box.table.__setitem__(0, box.ref),
+    "linker": lambda box: box.linker.get(box.wasi, "wasi_snapshot_preview1", "fd_write"),
+}
+class Box:
+    def use(self):
+        for label, use in USES.items():
+            said.append(allowed(label, use, self))
+class Calling(Box):
+    def __del__(self):
+        self.use()
+class Returning(Box):
+    def __del__(self):
+        saved.append(self)
+def make(kind):
+    box, other = kind(), kind()
+    box.engine = w.WasmEngine()
+    box.store = w.WasmStore(box.engine)
+    box.wasi = w.WasmStore(box.engine, wasi=w.WasiConfig())
+    box.module = w.WasmModule(box.engine, '''(module (type $s (struct)) (func (export "n") (param i32) (result i32) local.get 0)
+        (func (export "t") (param (ref null $s))) (func (export "r") (result anyref) struct.new $s))''')
+    box.type = box.module.exports[1].type
+    box.ref = w.WasmInstance(box.store, box.module).exports.r()
+    box.table = w.WasmTable(box.store, w.WasmTableType("anyref", 1))
+    box.linker = w.WasmLinker(box.engine)
+    box.linker.define_wasi()
+    box.other, other.other = other, box
+    other.__dict__.update(box.__dict__, other=box)
+gc.disable()
+for kind in (Calling, Returning):
+    for _ in range(15):
+        make(kind)
+    gc.collect()
+junk = [bytes(size) for size in range(8, 5000, 8)]
+for box in saved:
+    box.use()
+check("all ran", len(saved) == 30 and len(said) == 60 * len(USES))
 """
     )
 

@@ -82,15 +82,8 @@ Guard *guard_of(wasmtime_caller_t *caller); /* the guard of the store that a cal
 int guard_enter(Guard *guard);         /* -1 with an exception where it is refused */
 int guard_leave(Guard *guard);         /* -1 with an exception that what follows a call raised */
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
-
-/* What changes around a call into the engine that drops the GIL. */
-struct crossing {
-    PyThreadState *released;
-    PyObject *caller;
-};
-struct crossing guard_cross(Guard *guard, PyObject *store, int keep_gil);
-void guard_return(Guard *guard, struct crossing outer);
 int guard_leave_running(Guard *guard);
+
 /* Make an externref to a Python object, which the store keeps. Inside the guard. */
 int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);
 /* Raise what a call ended with; takes over error and trap. Inside the guard. */
@@ -109,10 +102,6 @@ typedef struct {
     char plain;                      /* numbers and vectors only: raw slots carry them */
 } Signature;
 
-/* Numbers between Python and raw slots. `where` is built from the rest only when something is wrong. */
-int pack_number(Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name,
-                const char *what, Py_ssize_t index);
-PyObject *unpack_number(enum kind kind, const wasmtime_val_raw_t *slot);
 PyObject *where_text(PyObject *name, const char *what, Py_ssize_t index, PyObject *type);
 
 /* Functions and host functions */

@@ -1,5 +1,5 @@
 /* Calls into WebAssembly: the callable behind WasmFunc and TypedFunc. */
-#include "accel.h"
+#include "hot.h"
 
 /* Slots and values that fit here live on the C stack; larger signatures allocate. */
 #define FEW 16
@@ -60,13 +60,13 @@ PyObject *function_call_raw(Function *self, PyObject *const *args, size_t nargsf
         if (pack_number(sig, sig->params[i], args[i], slots + i, self->name, "argument", i) < 0)
             goto done;
     Py_INCREF(self);
-    if (guard_enter_running(self->guard) == 0) {
+    if (guard_enter_running_inline(self->guard) == 0) {
         error = run_raw(self, slots, &trap);
         if (error || trap)
             guard_raise_failure(self->guard, error, trap);
         else
             result = raw_results(sig, slots);
-        if (guard_leave_running(self->guard) < 0)
+        if (guard_leave_running_inline(self->guard) < 0)
             Py_CLEAR(result);
     }
     Py_DECREF(self);
@@ -89,7 +89,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
     Guard *guard = (Guard *)guard_object;
     wasmtime_instance_t instance;
     wasm_trap_t *trap = NULL;
-    if (guard_enter_running(guard) == 0) {
+    if (guard_enter_running_inline(guard) == 0) {
         struct crossing outer = guard_cross(guard, store, 0);
         wasmtime_error_t *error = wasmtime_instance_new(
             guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
@@ -99,7 +99,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
             guard_raise_failure(guard, error, trap);
         else
             result = PyBytes_FromStringAndSize((const char *)&instance, sizeof instance);
-        if (guard_leave_running(guard) < 0)
+        if (guard_leave_running_inline(guard) < 0)
             Py_CLEAR(result);
     }
     PyBuffer_Release(&imports);
@@ -173,13 +173,13 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
     for (Py_ssize_t i = 0; i < sig->nparams; i++)
         if (to_val(self, sig->params[i], args[i], vals + i, i) < 0)
             return NULL;
-    if (guard_enter_running(guard) < 0)
+    if (guard_enter_running_inline(guard) < 0)
         return NULL;
     struct crossing outer = guard_cross(guard, self->store, 0);
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
     guard_return(guard, outer);
-    guard_leave_running(guard); /* not the outermost entry: it cannot fail */
+    guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
         guard_raise_failure(guard, error, trap);
         return NULL;
@@ -210,11 +210,11 @@ static PyObject *call_checked(Function *self, PyObject *const *args, size_t narg
         return PyErr_NoMemory();
     memset(vals, 0, count * sizeof *vals); /* kind 0 owns nothing */
     Py_INCREF(self);
-    if (guard_enter(self->guard) == 0) {
+    if (guard_enter_inline(self->guard) == 0) {
         result = call_checked_inside(self, args, vals);
         for (size_t i = 0; i < count; i++)
             wasmtime_val_unroot(vals + i);
-        if (guard_leave(self->guard) < 0)
+        if (guard_leave_inline(self->guard) < 0)
             Py_CLEAR(result);
     }
     Py_DECREF(self);

@@ -1,12 +1,16 @@
 /* The guard: one thread at a time inside a store, that thread as often as it likes. */
-#include "accel.h"
+#include "hot.h"
 
-static PyObject *call_up(PyObject *function, PyObject *a, PyObject *b) {
-    return PyObject_CallFunctionObjArgs(function, a, b, NULL);
+__thread struct thread this_thread;
+
+void learn_this_thread(void) {
+    char here;
+    this_thread.lowest_stack = (uintptr_t)&here - wrt_stack_left();
+    this_thread.ident = PyThread_get_thread_ident();
 }
 
-static int refused(Guard *guard) {
-    PyObject *never = call_up(guard->state->refuse, (PyObject *)guard, NULL);
+int guard_refuse(Guard *guard) {
+    PyObject *never = PyObject_CallFunctionObjArgs(guard->state->refuse, (PyObject *)guard, NULL);
     if (never) { /* it always raises */
         Py_DECREF(never);
         PyErr_SetString(PyExc_SystemError, "a store refused an entry without saying why");
@@ -29,32 +33,29 @@ static void let_go(Guard *guard) {
         set_exception(pending);
 }
 
-int guard_enter(Guard *guard) {
-    unsigned long here = PyThread_get_thread_ident();
-    if (guard->closed || (guard->owner != here && guard->owner != 0))
-        return refused(guard);
-    guard->owner = here;
-    if (guard->depth++ == 0) {
-        Py_CLEAR(guard->raised);
-        if (guard->refs && wrt_host_refs_any(guard->refs)) {
-            PyObject *done = PyObject_CallMethod((PyObject *)guard, "drop_objects", NULL);
-            if (!done) {
-                guard->depth = 0;
-                guard->owner = 0;
-                return -1;
-            }
-            Py_DECREF(done);
-        }
+int guard_enter_first(Guard *guard) {
+    Py_CLEAR(guard->raised);
+    if (!wrt_host_refs_any(guard->refs))
+        return 0;
+    PyObject *done = PyObject_CallMethod((PyObject *)guard, "drop_objects", NULL);
+    if (!done) {
+        guard->depth = 0;
+        guard->owner = 0;
+        return -1;
     }
+    Py_DECREF(done);
     return 0;
 }
 
-int guard_leave(Guard *guard) {
+int guard_leave_last(Guard *guard, unsigned depth) {
     int result = 0;
     PyObject *pending = NULL;
-    if (guard->depth == 1 && guard->on_leave) {
+    (void)depth;
+    if (guard->on_leave) {
+        PyObject *hook = Py_NewRef(guard->on_leave);
         pending = PyErr_Occurred() ? take_exception() : NULL;
-        PyObject *done = PyObject_CallNoArgs(guard->on_leave);
+        PyObject *done = PyObject_CallNoArgs(hook);
+        Py_DECREF(hook);
         if (done)
             Py_DECREF(done);
         else
@@ -77,26 +78,21 @@ int guard_leave(Guard *guard) {
     return result;
 }
 
-int guard_enter_running(Guard *guard) {
-    if (guard_enter(guard) < 0)
-        return -1;
-    /* Nested activations share the limit that the outermost one set. */
-    size_t needed = guard->activations ? STACK_MARGIN : guard->max_wasm_stack + STACK_MARGIN;
-    size_t left = wrt_stack_left();
-    if (left < needed) {
-        PyObject *never = PyObject_CallFunction(guard->state->small_stack, "nn", (Py_ssize_t)needed, (Py_ssize_t)left);
-        Py_XDECREF(never);
-        guard_leave(guard);
-        return -1;
-    }
-    guard->activations++;
-    return 0;
+int guard_small_stack(Guard *guard, size_t needed) {
+    PyObject *never =
+        PyObject_CallFunction(guard->state->small_stack, "nn", (Py_ssize_t)needed, (Py_ssize_t)stack_left());
+    Py_XDECREF(never);
+    guard_leave(guard);
+    return -1;
 }
 
-int guard_leave_running(Guard *guard) {
-    guard->activations--;
-    return guard_leave(guard);
-}
+int guard_enter(Guard *guard) { return guard_enter_inline(guard); }
+
+int guard_leave(Guard *guard) { return guard_leave_inline(guard); }
+
+int guard_enter_running(Guard *guard) { return guard_enter_running_inline(guard); }
+
+int guard_leave_running(Guard *guard) { return guard_leave_running_inline(guard); }
 
 /* The context for Python code inside the guard. */
 static PyObject *context_object(Guard *self) {
@@ -129,20 +125,6 @@ int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val) {
 static PyObject *guard_next_key(Guard *self, PyObject *unused) {
     (void)unused;
     return PyLong_FromUnsignedLongLong(++self->last_key);
-}
-
-struct crossing guard_cross(Guard *guard, PyObject *store, int keep_gil) {
-    struct crossing outer = {guard->released, guard->caller};
-    guard->caller = store;
-    guard->released = keep_gil ? GIL_KEPT : PyEval_SaveThread();
-    return outer;
-}
-
-void guard_return(Guard *guard, struct crossing outer) {
-    if (guard->released != GIL_KEPT)
-        PyEval_RestoreThread(guard->released);
-    guard->released = outer.released;
-    guard->caller = outer.caller;
 }
 
 void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap) {

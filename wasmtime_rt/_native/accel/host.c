@@ -1,5 +1,5 @@
 /* Calls out of WebAssembly: the trampolines behind host functions. */
-#include "accel.h"
+#include "hot.h"
 
 #include <unistd.h>
 

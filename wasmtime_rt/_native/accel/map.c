@@ -1,5 +1,5 @@
 /* One function over many rows: columns in, columns out, the GIL dropped for the whole run. */
-#include "accel.h"
+#include "hot.h"
 
 #include <time.h>
 
@@ -30,16 +30,18 @@ static int open_columns(
             return -1;
         ++*opened;
         size_t size = SIZES[kinds[i]];
-        /* A column of vectors is bytes, 16 for each row. */
+        /* A column of vectors is bytes, 16 for each row. An exporter may leave out strides and shape. */
         Py_ssize_t items = kinds[i] == KIND_V128 ? (Py_ssize_t)size : 1;
-        if (buffer->ndim != 1 || buffer->itemsize * items != (Py_ssize_t)size || buffer->shape[0] % items ||
-            (buffer->shape[0] / items != rows && buffer->shape[0] / items != 1)) {
+        Py_ssize_t stride = buffer->strides ? buffer->strides[0] : buffer->itemsize;
+        Py_ssize_t length = buffer->itemsize ? buffer->len / buffer->itemsize : 0;
+        if (buffer->ndim != 1 || buffer->itemsize * items != (Py_ssize_t)size || length % items ||
+            (length / items != rows && length / items != 1)) {
             PyErr_SetString(PyExc_ValueError, "a column of another shape than was checked");
             return -1;
         }
         columns[i].at = buffer->buf;
         columns[i].size = size;
-        columns[i].stride = buffer->shape[0] == items ? 0 : buffer->strides[0] * items;
+        columns[i].stride = length == items ? 0 : stride * items;
     }
     return 0;
 }

@@ -1,5 +1,5 @@
 /* Linear memory: bytes in and out, and buffers that cannot dangle. */
-#include "accel.h"
+#include "hot.h"
 
 typedef struct {
     PyObject_HEAD
@@ -25,7 +25,7 @@ static int enter(Memory *self) {
         Py_XDECREF(never);
         return -1;
     }
-    return guard_enter(self->guard);
+    return guard_enter_inline(self->guard);
 }
 
 static int out_of_range(Memory *self, PyObject *offset, PyObject *length) {
@@ -95,7 +95,7 @@ static PyObject *read_bytes(Memory *self, uint64_t offset, uint64_t length, PyOb
         bytes = PyBytes_FromStringAndSize((const char *)from, (Py_ssize_t)length);
     else
         out_of_range(self, shown[0], shown[1]);
-    if (guard_leave(self->guard) < 0)
+    if (guard_leave_inline(self->guard) < 0)
         Py_CLEAR(bytes);
     return bytes;
 }
@@ -124,7 +124,7 @@ static int write_buffer(Memory *self, uint64_t offset, PyObject *shown, const Py
     } else {
         result = PyBuffer_ToContiguous(to, data, data->len, 'C');
     }
-    return guard_leave(self->guard) < 0 ? -1 : result;
+    return guard_leave_inline(self->guard) < 0 ? -1 : result;
 }
 
 static int get_data(PyObject *object, Py_buffer *data) {
@@ -156,7 +156,7 @@ static Py_ssize_t size_now(Memory *self) {
     if (enter(self) < 0)
         return -1;
     Py_ssize_t size = (Py_ssize_t)wasmtime_memory_data_size(self->guard->context, &self->memory);
-    return guard_leave(self->guard) < 0 ? -1 : size;
+    return guard_leave_inline(self->guard) < 0 ? -1 : size;
 }
 
 /* A key as a range: -1 with an exception; `step` is 0 for a single byte. */
@@ -202,7 +202,7 @@ static PyObject *memory_subscript(Memory *self, PyObject *key) {
         for (Py_ssize_t i = 0; i < length; i++)
             to[i] = (char)data[start + i * step];
     }
-    if (guard_leave(self->guard) < 0)
+    if (guard_leave_inline(self->guard) < 0)
         Py_CLEAR(result);
     return result;
 }
@@ -278,7 +278,7 @@ static int memory_get_buffer(Memory *self, Py_buffer *buffer, int flags) {
             view->lease->views++;
         Py_DECREF(view);
     }
-    if (guard_leave(self->guard) < 0 && result == 0) {
+    if (guard_leave_inline(self->guard) < 0 && result == 0) {
         PyBuffer_Release(buffer);
         return -1;
     }

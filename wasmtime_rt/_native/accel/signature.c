@@ -1,7 +1,5 @@
 /* Signatures, resolved once: what each parameter and result needs on its way across. */
-#include "accel.h"
-
-#include <math.h>
+#include "hot.h"
 
 static const char *const KIND_NAMES[] = {"i32", "i64", "f32", "f64", "v128"};
 
@@ -16,10 +14,24 @@ static void store_bits(wasmtime_val_raw_t *slot, enum kind kind, uint64_t bits) 
         slot->i64 = (int64_t)bits;
 }
 
-/* What is no plain int or float of the right range: the rules are Python's, in values.py. */
-static int pack_by_the_rules(
+/* An exact int of more than a digit, in the range of its kind. */
+static int pack_large_int(enum kind kind, PyObject *value, wasmtime_val_raw_t *slot) {
+    int overflow;
+    long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
+    if (overflow || (kind == KIND_I32 && (number < INT32_MIN || number > (long long)UINT32_MAX)))
+        return 0;
+    if (kind == KIND_I32)
+        slot->i32 = (int32_t)number;
+    else
+        slot->i64 = number;
+    return 1;
+}
+
+int pack_by_the_rules(
     Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
     Py_ssize_t index) {
+    if (PyLong_CheckExact(value) && (kind == KIND_I32 || kind == KIND_I64) && pack_large_int(kind, value, slot))
+        return 0;
     PyObject *types = *what == 'a' ? sig->param_types : sig->result_types;
     PyObject *where = where_text(name, what, index, PyTuple_GET_ITEM(types, index));
     if (!where)
@@ -55,64 +67,6 @@ static int pack_by_the_rules(
     Py_XDECREF(bits);
     Py_DECREF(held);
     return result;
-}
-
-int pack_number(
-    Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
-    Py_ssize_t index) {
-    int overflow;
-    switch (kind) {
-    case KIND_I32:
-        if (PyLong_CheckExact(value)) {
-            long number = PyLong_AsLongAndOverflow(value, &overflow);
-            if (!overflow && number >= INT32_MIN && number <= (long)UINT32_MAX) {
-                slot->i32 = (int32_t)number;
-                return 0;
-            }
-        }
-        break;
-    case KIND_I64:
-        if (PyLong_CheckExact(value)) {
-            long long number = PyLong_AsLongLongAndOverflow(value, &overflow);
-            if (!overflow) {
-                slot->i64 = number;
-                return 0;
-            }
-        }
-        break;
-    case KIND_F32:
-        if (PyFloat_CheckExact(value)) {
-            double number = PyFloat_AS_DOUBLE(value);
-            float narrow = (float)number;
-            if (!isinf(narrow) || isinf(number)) {
-                slot->f32 = narrow;
-                return 0;
-            }
-        }
-        break;
-    case KIND_F64:
-        if (PyFloat_CheckExact(value)) {
-            slot->f64 = PyFloat_AS_DOUBLE(value);
-            return 0;
-        }
-        break;
-    default:
-        if (PyBytes_CheckExact(value) && PyBytes_GET_SIZE(value) == 16) {
-            memcpy(slot->v128, PyBytes_AS_STRING(value), 16);
-            return 0;
-        }
-    }
-    return pack_by_the_rules(sig, kind, value, slot, name, what, index);
-}
-
-PyObject *unpack_number(enum kind kind, const wasmtime_val_raw_t *slot) {
-    switch (kind) {
-    case KIND_I32: return PyLong_FromLong(slot->i32);
-    case KIND_I64: return PyLong_FromLongLong(slot->i64);
-    case KIND_F32: return PyFloat_FromDouble(slot->f32);
-    case KIND_F64: return PyFloat_FromDouble(slot->f64);
-    default: return PyBytes_FromStringAndSize((const char *)slot->v128, 16);
-    }
 }
 
 /* ---- The Python type ---- */

@@ -1,0 +1,167 @@
+/* What every call does, inlined into each of the places that do it. The rare branches are functions. */
+#ifndef WRT_HOT_H
+#define WRT_HOT_H
+
+#include "accel.h"
+
+#include <math.h>
+
+/* ---- This thread ---- */
+
+struct thread {
+    unsigned long ident;    /* as Python knows it */
+    uintptr_t lowest_stack; /* the lowest address that its stack may reach */
+};
+
+/* In the static block, where no call is needed to find it. */
+extern __thread struct thread this_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
+void learn_this_thread(void);
+
+static inline unsigned long thread_ident(void) {
+    if (!this_thread.ident)
+        learn_this_thread();
+    return this_thread.ident;
+}
+
+static inline size_t stack_left(void) {
+    char here;
+    return (uintptr_t)&here - this_thread.lowest_stack;
+}
+
+/* ---- The guard ---- */
+
+int guard_refuse(Guard *guard);      /* raises, returns -1 */
+int guard_enter_first(Guard *guard); /* what only the outermost entry does: -1 with an exception */
+int guard_leave_last(Guard *guard, unsigned depth);
+
+static inline int guard_enter_inline(Guard *guard) {
+    unsigned long here = thread_ident();
+    if (guard->closed || (guard->owner != here && guard->owner != 0))
+        return guard_refuse(guard);
+    guard->owner = here;
+    if (guard->depth++ == 0 && (guard->raised || wrt_host_refs_any(guard->refs)))
+        return guard_enter_first(guard);
+    return 0;
+}
+
+static inline int guard_leave_inline(Guard *guard) {
+    if (guard->depth == 1 && (guard->on_leave || guard->closed))
+        return guard_leave_last(guard, 1);
+    if (--guard->depth == 0)
+        guard->owner = 0;
+    return 0;
+}
+
+int guard_small_stack(Guard *guard, size_t needed); /* leaves, raises, returns -1 */
+
+static inline int guard_enter_running_inline(Guard *guard) {
+    if (guard_enter_inline(guard) < 0)
+        return -1;
+    /* Nested activations share the limit that the outermost one set. */
+    size_t needed = guard->activations ? STACK_MARGIN : guard->max_wasm_stack + STACK_MARGIN;
+    if (stack_left() < needed)
+        return guard_small_stack(guard, needed);
+    guard->activations++;
+    return 0;
+}
+
+static inline int guard_leave_running_inline(Guard *guard) {
+    guard->activations--;
+    return guard_leave_inline(guard);
+}
+
+/* What changes around a call into the engine that drops the GIL. */
+struct crossing {
+    PyThreadState *released;
+    PyObject *caller;
+};
+
+static inline struct crossing guard_cross(Guard *guard, PyObject *store, int keep_gil) {
+    struct crossing outer = {guard->released, guard->caller};
+    guard->caller = store;
+    guard->released = keep_gil ? GIL_KEPT : PyEval_SaveThread();
+    return outer;
+}
+
+static inline void guard_return(Guard *guard, struct crossing outer) {
+    if (guard->released != GIL_KEPT)
+        PyEval_RestoreThread(guard->released);
+    guard->released = outer.released;
+    guard->caller = outer.caller;
+}
+
+/* ---- Numbers ---- */
+
+/* Whether an exact int is of one digit, and then which: true for all that programs count with. */
+static inline int small_int(PyObject *value, long *number) {
+#if PY_VERSION_HEX >= 0x030C0000
+    if (!PyUnstable_Long_IsCompact((PyLongObject *)value))
+        return 0;
+    *number = (long)PyUnstable_Long_CompactValue((PyLongObject *)value);
+#else
+    Py_ssize_t size = Py_SIZE(value);
+    if (size > 1 || size < -1)
+        return 0;
+    *number = size ? size * (long)((PyLongObject *)value)->ob_digit[0] : 0;
+#endif
+    return 1;
+}
+
+/* Everything else: what is no plain int or float of the right range. The rules are Python's. */
+int pack_by_the_rules(
+    Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
+    Py_ssize_t index);
+
+static inline int pack_number(
+    Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
+    Py_ssize_t index) {
+    long small;
+    switch (kind) {
+    case KIND_I32:
+        if (PyLong_CheckExact(value) && small_int(value, &small)) { /* a digit has 30 bits */
+            slot->i32 = (int32_t)small;
+            return 0;
+        }
+        break;
+    case KIND_I64:
+        if (PyLong_CheckExact(value) && small_int(value, &small)) {
+            slot->i64 = small;
+            return 0;
+        }
+        break;
+    case KIND_F64:
+        if (PyFloat_CheckExact(value)) {
+            slot->f64 = PyFloat_AS_DOUBLE(value);
+            return 0;
+        }
+        break;
+    case KIND_F32:
+        if (PyFloat_CheckExact(value)) {
+            double number = PyFloat_AS_DOUBLE(value);
+            float narrow = (float)number;
+            if (!isinf(narrow) || isinf(number)) {
+                slot->f32 = narrow;
+                return 0;
+            }
+        }
+        break;
+    default:
+        if (PyBytes_CheckExact(value) && PyBytes_GET_SIZE(value) == 16) {
+            memcpy(slot->v128, PyBytes_AS_STRING(value), 16);
+            return 0;
+        }
+    }
+    return pack_by_the_rules(sig, kind, value, slot, name, what, index);
+}
+
+static inline PyObject *unpack_number(enum kind kind, const wasmtime_val_raw_t *slot) {
+    switch (kind) {
+    case KIND_I32: return PyLong_FromLong(slot->i32);
+    case KIND_I64: return PyLong_FromLongLong(slot->i64);
+    case KIND_F32: return PyFloat_FromDouble(slot->f32);
+    case KIND_F64: return PyFloat_FromDouble(slot->f64);
+    default: return PyBytes_FromStringAndSize((const char *)slot->v128, 16);
+    }
+}
+
+#endif

@@ -8,21 +8,15 @@ deleted with the last of them, on no particular occasion, since its deletion cal
 
 from __future__ import annotations
 
-import itertools
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
-from ._backend import accel
-from ._guard import Guard, heap_full
+from ._guard import Guard, guards, heap_full
 from ._lowlevel import ffi, lib
 from .errors import MemoryViewError, StoreBusyError, WasmtimeError
 
 if TYPE_CHECKING:
     from .engine import WasmEngine
-
-_numbers = itertools.count(1)
-_cores: dict[int, weakref.ref[StoreCore]] = {}
 
 
 class _Lost(threading.local):
@@ -35,32 +29,24 @@ lost = _Lost()
 
 
 def core_of(number: int) -> StoreCore:
-    """The core whose number a host function call carries; its call keeps it alive."""
-    core = _cores[number]()
+    """The core whose number a host function call in pure cffi carries; its call keeps it alive."""
+    core: StoreCore | None = guards[number]()
     if core is None:  # pragma: no cover  a call is running in it
         raise WasmtimeError(f"store {number} is gone")
     return core
 
 
 class StoreCore(Guard):
-    """The C store, its guard, and what Python owns on its behalf.
+    """The C store, its guard, and what Python owns on its behalf."""
 
-    Attributes:
-        number: Its number, by which a host function call in pure cffi finds it.
-        engine: The ``wasm_engine_t *`` that it was made with, which it keeps.
-        fuel_given: Units of fuel that the store has been given in all.
-    """
+    __slots__ = ()
 
-    __slots__ = ("__weakref__", "engine", "fuel_given", "number")
-
-    def __init__(self, engine: WasmEngine) -> None:
-        super().__init__()
-        self.number = number = next(_numbers)
-        self.engine = engine._pointer
-        self.fuel_given = 0
-        self.open(engine._handle.get_address(), engine._max_wasm_stack)
-        if accel is None:
-            _cores[number] = weakref.ref(self, lambda _: _cores.pop(number, None))
+    @classmethod
+    def of(cls, engine: WasmEngine) -> StoreCore:
+        """The core of a new store of ``engine``."""
+        self, handle = cls(), engine._handle
+        self.open(handle.get(), handle.address, engine._max_wasm_stack)
+        return self
 
     def limit(self, limits: list[int]) -> None:
         """Set what the store may hold: bytes per memory, elements per table, instances, tables, memories."""

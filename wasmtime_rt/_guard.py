@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -56,7 +57,10 @@ def heap_full() -> NoReturn:
     raise WasmtimeError("the store's heap for references is full")
 
 
-_tokens = itertools.count(1)
+_tokens, _numbers = itertools.count(1), itertools.count(1)
+
+#: The guards by number, by which a host function call in pure cffi finds its own.
+guards: dict[int, weakref.ref[Any]] = {}
 
 
 class _Running:
@@ -101,19 +105,40 @@ class _Guard:
         on_leave: Called when the outermost entry ends, for what must be looked at after each call.
         hosts: Host functions by number.
         objects: Host objects by the key that their externref carries.
-        number: The store's number in C; the derived class has it.
+        number: The store's number: no two stores of a process have the same.
+        engine: The ``wasm_engine_t *`` that it was made with, which it keeps.
+        fuel_given: Units of fuel that the store has been given in all.
         depth: Entries of the thread that is inside.
         owner_thread: That thread, or 0.
     """
 
     __slots__ = (
-        "_activations", "_context", "_last_key", "_lock", "_max_wasm_stack", "_refs", "_store", "_views",
-        "caller", "closed",
-        "depth", "hosts", "objects", "on_leave", "owner_thread", "raised",
+        "__weakref__",
+        "_activations",
+        "_context",
+        "_last_key",
+        "_lock",
+        "_max_wasm_stack",
+        "_refs",
+        "_store",
+        "_views",
+        "caller",
+        "closed",
+        "depth",
+        "engine",
+        "fuel_given",
+        "hosts",
+        "number",
+        "objects",
+        "on_leave",
+        "owner_thread",
+        "raised",
     )  # fmt: skip
     caller: WasmStore | None
     closed: bool
     depth: int
+    engine: Any
+    fuel_given: int
     number: int
     hosts: dict[int, Any]
     objects: dict[int, object]
@@ -129,17 +154,16 @@ class _Guard:
         self._lock = threading.RLock()
         self._views: set[int] = set()
         self._store: Any = None
-        self._last_key = 0
+        self._last_key = self.fuel_given = 0
         self.caller = None
         self.objects = {}
         self.hosts = {}
 
-    def open(self, engine: int, max_wasm_stack: int) -> None:
-        """Make the C store of the engine at an address, and begin to admit."""
+    def open(self, engine: Any, _address: int, max_wasm_stack: int) -> None:
+        """Make the C store of the engine, and begin to admit."""
+        self.engine, self.number = engine, next(_numbers)
         self._refs = refs = lib.wrt_host_refs_new()
-        store = lib.wasmtime_store_new(
-            ffi.cast("wasm_engine_t *", engine), ffi.cast("void *", self.number), NULL
-        )
+        store = lib.wasmtime_store_new(engine, ffi.cast("void *", self.number), NULL)
 
         def delete(
             store: Any, delete: Any = lib.wasmtime_store_delete, free: Any = lib.wrt_host_refs_delete
@@ -149,6 +173,8 @@ class _Guard:
 
         self._store, self._context = ffi.gc(store, delete), lib.wasmtime_store_context(store)
         self._max_wasm_stack = max_wasm_stack
+        number = self.number
+        guards[number] = weakref.ref(self, lambda _: guards.pop(number, None))
         self.closed = False
 
     def __enter__(self) -> Any:

@@ -8,8 +8,9 @@ from typing import Any, TypeAlias, cast
 
 from ._abstract import AbstractInstance
 from ._convert import check_store
-from ._hot import new_host_function
+from ._hot import make_plan, new_host_function, signature
 from .annotations import ASYNC, check_callable, name_of
+from .engine import WasmEngine
 from .errors import LinkError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
 from .func import TypedFunc, WasmFunc
@@ -18,7 +19,7 @@ from .memory import WasmMemory
 from .module import WasmModule
 from .store import WasmStore
 from .table import WasmTable
-from .types import WasmFuncType, WasmGlobalType, WasmImportType
+from .types import WasmExternType, WasmFuncType, WasmGlobalType, WasmImportType
 from .values import is_wasm_convertible, shown
 
 Imports: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
@@ -135,6 +136,18 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearr
         types.append(_write(store, item, wanted.type, out, at))
         at += EXTERN_SIZE
     return out, types
+
+
+def plan(engine: WasmEngine, found: Sequence[object], wanted: Sequence[WasmExternType]) -> Any:
+    """How to instantiate a module again and again, where it asks only for Python functions of any store."""
+    functions = []
+    for item, func_type in zip(found, wanted, strict=True):
+        if not isinstance(item, HostDefinition) or not isinstance(func_type, WasmFuncType):
+            return None
+        given = item.type or func_type
+        c_type = engine._c_functype(given, engine._pointer)
+        functions.append((signature(given), item.function, name_of(item.function), c_type.address, c_type))
+    return make_plan(functions)
 
 
 def _problem(item: object, wanted: WasmImportType) -> str | None:

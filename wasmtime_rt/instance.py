@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias, TypeVar, overload
+from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from . import _linking
-from ._abstract import AbstractInstance, begin
+from ._abstract import AbstractInstance
 from ._hot import instantiate as make_instance
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
@@ -118,15 +118,23 @@ class WasmInstance(AbstractInstance):
     C API: ``wasmtime_instance_new``.
     """
 
-    __slots__ = ("__weakref__", "_exports", "_handle", "_import_types", "_module", "_store")
-    _exports: WasmExports | None
-    _handle: bytes | None
+    _store: Any = None  # a WasmStore, once it is initialised
+    _exports: WasmExports | None = None
+    _import_types: list[Any] | None = None  # None where it takes what the module asks for
+    _handle: bytes | None = None
 
     def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
-        begin(self, "_handle")
-        check_store_argument(store)
+        if self._store is not None:
+            raise TypeError("this WasmInstance was initialised already")
+        self._store = check_store_argument(store)
         check_module(module)
         self._start(store, module, *_linking.resolve(store, module, _linking.lookup(module, imports)))
+
+    @classmethod
+    def _planned(cls, store: WasmStore, module: WasmModule, handle: bytes) -> WasmInstance:
+        self = cls.__new__(cls)
+        self._store, self._module, self._handle = store, module, handle
+        return self
 
     @classmethod
     def _made(
@@ -145,13 +153,12 @@ class WasmInstance(AbstractInstance):
             if type(problem) is WasmtimeError and "incompatible import type" in str(problem):
                 raise LinkError(str(problem)) from None
             raise
-        self._store, self._module, self._handle = store, module, handle
-        self._import_types, self._exports = import_types, None
+        self._store, self._module, self._handle, self._import_types = store, module, handle, import_types
 
     @property
     def store(self) -> WasmStore:
         """The store that it lives in."""
-        return self._store
+        return cast("WasmStore", self._store)
 
     @property
     def module(self) -> WasmModule:
@@ -164,7 +171,8 @@ class WasmInstance(AbstractInstance):
         if self._exports is None:
             types = {export.name: export.type for export in self._module.exports}
             for name, position in self._module._shape.passed_on.items():
-                types[name] = self._import_types[position]  # not what was asked for: what it is
+                if self._import_types is not None:
+                    types[name] = self._import_types[position]  # not what was asked for: what it is
             handle = ffi.new("wasmtime_instance_t *")
             ffi.memmove(handle, self._live, len(self._live))
             find = functools.partial(_find_export, self, self._store, handle)

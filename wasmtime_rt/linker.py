@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import weakref
 from typing import Any, cast
 
 from . import _linking
 from ._abstract import WasmtimeResource, begin
 from ._convert import check_store
 from ._failure import check
+from ._hot import instantiate_plan
 from ._lowlevel import Handle, ffi, lib
 from .engine import WasmEngine, check_engine
 from .errors import ClosedError, LinkError, WasmExit, WasmtimeError, WrongEngineError
@@ -136,7 +138,7 @@ class WasmLinker(WasmtimeResource):
     C API: ``wasmtime_linker_new``.
     """
 
-    __slots__ = ("__weakref__", "_definitions", "_engine", "_open", "_wasi", "allow_shadowing")
+    __slots__ = ("__weakref__", "_definitions", "_engine", "_open", "_plans", "_wasi", "allow_shadowing")
 
     allow_shadowing: bool
     """Whether a name may be defined again, which replaces it."""
@@ -147,6 +149,7 @@ class WasmLinker(WasmtimeResource):
         self.allow_shadowing = allow_shadowing
         self._definitions: dict[tuple[str, str], object] = {}
         self._wasi: Handle | None = None
+        self._plans: weakref.WeakKeyDictionary[WasmModule, Any] = weakref.WeakKeyDictionary()
         self._open = True
 
     @property
@@ -180,6 +183,7 @@ class WasmLinker(WasmtimeResource):
         if not self.allow_shadowing and ((module, name) in self._definitions):
             raise LinkError(f'"{module}" "{name}" is defined already, and allow_shadowing is off')
         self._definitions[module, name] = item
+        self._plans.clear()
 
     def define_instance(self, name: str, instance: WasmInstance) -> None:
         """Define every export of ``instance`` under the module name ``name``.
@@ -200,6 +204,7 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         if self._wasi is None:
+            self._plans.clear()
             wasi = Handle(
                 lib.wasmtime_linker_new(self._engine._pointer), lib.wasmtime_linker_delete, "linker"
             )
@@ -251,6 +256,10 @@ class WasmLinker(WasmtimeResource):
         self._check_open()
         check_store_argument(store)
         check_module(module)
+        plan = self._plans.get(module)
+        if plan is not None and store._engine is self._engine:
+            handle = instantiate_plan(store, module._handle, plan)
+            return WasmInstance._planned(store, module, handle)
         module._pointer_for(self._engine)
         module._pointer_for(store.engine)
 
@@ -259,7 +268,16 @@ class WasmLinker(WasmtimeResource):
         def find(_position: int, wanted: WasmImportType) -> object:
             return definitions.get((wanted.module, wanted.name), _linking.MISSING)
 
-        return WasmInstance._made(store, module, *_linking.resolve(store, module, find))
+        made = WasmInstance._made(store, module, *_linking.resolve(store, module, find))
+        self._plan(module)
+        return made
+
+    def _plan(self, module: WasmModule) -> None:
+        """Remember how to instantiate ``module``, if it asks for nothing but Python functions."""
+        found = [self._definitions.get((wanted.module, wanted.name)) for wanted in module.imports]
+        plan = _linking.plan(self._engine, found, [wanted.type for wanted in module.imports])
+        if plan is not None:
+            self._plans[module] = plan
 
     def _check_open(self) -> None:
         if not self._open:
@@ -274,6 +292,7 @@ class WasmLinker(WasmtimeResource):
         """Let go of all definitions. Instances keep what they need."""
         self._open = False
         self._definitions.clear()
+        self._plans.clear()
         if self._wasi is not None:
             self._wasi.close()
 

@@ -6,7 +6,7 @@ import operator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ._abstract import AbstractStore, begin
+from ._abstract import AbstractStore
 from ._core import StoreCore
 from ._failure import check
 from ._lowlevel import ffi, lib
@@ -70,7 +70,10 @@ class WasmStore(AbstractStore):
     C API: ``wasmtime_store_new``, ``wasmtime_store_limiter``.
     """
 
-    __slots__ = ("__weakref__", "_core", "_engine", "_keeps_gil", "_wasi", "data")
+    _core: Any = None  # a StoreCore, once it is initialised
+    _engine: WasmEngine
+    _wasi: WasiStreams | None = None
+    _keeps_gil = False
 
     data: Any
     """Any object that the program keeps with the store."""
@@ -82,15 +85,14 @@ class WasmStore(AbstractStore):
         wasi: WasiConfig | None = None,
         limits: StoreLimits | None = None,
     ) -> None:
-        begin(self, "_core")
+        if self._core is not None:
+            raise TypeError("this WasmStore was initialised already")
         check_engine(engine)
         if limits is not None and not isinstance(limits, StoreLimits):
             raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
         self._engine = engine
-        self._wasi: WasiStreams | None = None
-        self._keeps_gil = False
         self.data = data
-        self._core = StoreCore(engine)
+        self._core = StoreCore.of(engine)
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:

@@ -262,7 +262,7 @@ operations = st.one_of(
     st.tuples(scalar_kinds.map("write_{}".format), numbers, as_float | odd),
     st.sampled_from([
         ("read",), ("read", ("plain", 1)), ("read", ("plain", 1), ("plain", 2), ("plain", 3)), ("write", ("plain", 1)),
-        , ("set", ("slice", 0, 4, 2), ("plain", b"ab")),
+        ("set", ("slice", 0, 4, 2), ("plain", b"ab")),
     ]),
 )  # fmt: skip
 

@@ -200,7 +200,7 @@ for kind in (Thing, Meddling):
 exports = w.WasmInstance(store, module, {"": {"h": lambda x: Thing()}}).exports
 def turn():
     exports.f(Thing())
-level("references", turn, 100_000, slack=60, space=False)
+level("references", turn, 40_000, slack=60, space=False)
 store.gc()
 gc.collect()
 store.gc()

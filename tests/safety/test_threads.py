@@ -30,7 +30,7 @@ def test_one_store_lets_one_thread_in(script):
 store = w.WasmStore(engine)
 exports = w.WasmInstance(store, module, {"": {"h": lambda x: x}}).exports
 told = Counter()
-end = time.monotonic() + 3
+end = time.monotonic() + 2
 def work(number):
     mine = object()
     while time.monotonic() < end:
@@ -90,7 +90,7 @@ def renew():
     store = w.WasmStore(engine)
     current[:] = [(store, w.WasmInstance(store, module, {"": {"h": lambda x: (store, x)[1]}}))]
 renew()
-end = time.monotonic() + 3
+end = time.monotonic() + 2
 closed = Counter()
 def work(number):
     while time.monotonic() < end:
@@ -130,7 +130,7 @@ def test_many_stores_on_many_threads_under_collection(script):
 gc.set_threshold(1, 1, 1)
 linker = w.WasmLinker(engine)
 linker.define("", "h", lambda x: x)
-end = time.monotonic() + 4
+end = time.monotonic() + 2
 def work(number):
     while time.monotonic() < end:
         store = w.WasmStore(engine)

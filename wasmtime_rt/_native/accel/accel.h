@@ -69,6 +69,9 @@ typedef struct {
     PyObject *raised;   /* what the host function that failed last raised */
     PyObject *on_leave; /* called when the outermost entry ends, or NULL */
     uint64_t last_key;
+    unsigned long long number;     /* no two stores of a process have the same */
+    unsigned long long fuel_given; /* in all */
+    PyObject *engine;              /* the engine's pointer as Python's C calls take it */
     PyObject *objects;  /* host objects by key */
     PyObject *hosts;    /* host functions by address */
 } Guard;
@@ -124,6 +127,10 @@ extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, functio
     view_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
 PyObject *instance_new(PyObject *module, PyObject *args);
+PyObject *instance_new_planned(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
+int host_make(
+    Guard *guard, Signature *signature, PyObject *function, PyObject *name, const wasm_functype_t *type,
+    wasmtime_func_t *func);
 
 /* ---- Exceptions of any Python version ---- */
 

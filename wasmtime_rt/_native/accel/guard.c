@@ -154,12 +154,15 @@ Guard *guard_of(wasmtime_caller_t *caller) {
 }
 
 PyDoc_STRVAR(
-    open_doc, "open(engine, max_wasm_stack)\n--\n\nMake the C store of the engine at an address, and begin to admit.");
+    open_doc, "open(engine, address, max_wasm_stack)\n--\n\nMake the C store of the engine at an address, and begin to admit.");
 
-static PyObject *guard_open(Guard *self, PyObject *args) {
-    unsigned long long engine;
-    Py_ssize_t max_wasm_stack;
-    if (!PyArg_ParseTuple(args, "Kn", &engine, &max_wasm_stack))
+static PyObject *guard_open(Guard *self, PyObject *const *args, Py_ssize_t nargs) {
+    static unsigned long long stores;
+    if (nargs != 3)
+        return PyErr_Format(PyExc_TypeError, "expected an engine, its address and a number of bytes");
+    wasm_engine_t *engine = PyLong_AsVoidPtr(args[1]);
+    Py_ssize_t max_wasm_stack = PyLong_AsSsize_t(args[2]);
+    if (PyErr_Occurred())
         return NULL;
     if (self->lease || self->hosts) {
         PyErr_SetString(PyExc_RuntimeError, "the store was made already");
@@ -179,7 +182,9 @@ static PyObject *guard_open(Guard *self, PyObject *args) {
         return PyErr_NoMemory();
     if (!self->objects || !self->hosts)
         return NULL;
-    lease->store = wasmtime_store_new((wasm_engine_t *)(uintptr_t)engine, self, NULL);
+    self->engine = Py_NewRef(args[0]);
+    self->number = ++stores;
+    lease->store = wasmtime_store_new(engine, self, NULL);
     self->context = wasmtime_store_context(lease->store);
     self->refs = lease->refs;
     self->max_wasm_stack = (size_t)max_wasm_stack;
@@ -271,6 +276,7 @@ static int guard_traverse(Guard *self, visitproc visit, void *arg) {
     Py_VISIT(self->on_leave);
     Py_VISIT(self->objects);
     Py_VISIT(self->hosts);
+    Py_VISIT(self->engine);
     return 0;
 }
 
@@ -288,12 +294,13 @@ static void guard_dealloc(Guard *self) {
     Py_CLEAR(self->context_object);
     Py_CLEAR(self->objects);
     Py_CLEAR(self->hosts);
+    Py_CLEAR(self->engine);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
 static PyMethodDef guard_methods[] = {
-    {"open", (PyCFunction)guard_open, METH_VARARGS, open_doc},
+    {"open", (PyCFunction)(void (*)(void))guard_open, METH_FASTCALL, open_doc},
     {"__enter__", (PyCFunction)guard_enter_method, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
     {"running", (PyCFunction)guard_running, METH_NOARGS, NULL},
@@ -308,6 +315,9 @@ static PyMemberDef guard_members[] = {
     {"on_leave", T_OBJECT, offsetof(Guard, on_leave), 0, NULL},
     {"objects", T_OBJECT, offsetof(Guard, objects), READONLY, NULL},
     {"hosts", T_OBJECT, offsetof(Guard, hosts), READONLY, NULL},
+    {"number", T_ULONGLONG, offsetof(Guard, number), READONLY, NULL},
+    {"fuel_given", T_ULONGLONG, offsetof(Guard, fuel_given), 0, NULL},
+    {"engine", T_OBJECT, offsetof(Guard, engine), READONLY, NULL},
     {"depth", T_UINT, offsetof(Guard, depth), READONLY, NULL},
     {"owner_thread", T_ULONG, offsetof(Guard, owner), READONLY, NULL},
     {NULL},

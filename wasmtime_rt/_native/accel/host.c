@@ -189,6 +189,33 @@ static wasm_trap_t *checked_callback(
 
 /* ---- Making them ---- */
 
+/* Make a function of the store that calls `function`. Inside the guard. */
+int host_make(
+    Guard *guard, Signature *signature, PyObject *function, PyObject *name, const wasm_functype_t *type,
+    wasmtime_func_t *func) {
+    struct state *state = guard->state;
+    Host *self = (Host *)state->host_type->tp_alloc(state->host_type, 0);
+    if (!self)
+        return -1;
+    self->state = state;
+    self->signature = (Signature *)Py_NewRef(signature);
+    self->function = Py_NewRef(function);
+    self->name = Py_NewRef(name);
+    PyObject *address = PyLong_FromVoidPtr(self);
+    int result = -1;
+    /* The store owns it from before the engine knows of it. */
+    if (address && PyDict_SetItem(guard->hosts, address, (PyObject *)self) == 0) {
+        if (signature->plain)
+            wasmtime_func_new_unchecked(guard->context, type, raw_callback, self, NULL, func);
+        else
+            wasmtime_func_new(guard->context, type, checked_callback, self, NULL, func);
+        result = 0;
+    }
+    Py_XDECREF(address);
+    Py_DECREF(self);
+    return result;
+}
+
 /* define(guard, signature, function, name, functype address, bytes to write into, where) */
 PyObject *host_define(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
@@ -201,35 +228,18 @@ PyObject *host_define(PyObject *module, PyObject *args) {
             &name, &type, &out, &at))
         return NULL;
     Guard *guard = (Guard *)guard_object;
-    PyObject *result = NULL, *address = NULL;
+    PyObject *result = NULL;
     wasmtime_func_t func;
-    Host *self = (Host *)state->host_type->tp_alloc(state->host_type, 0);
-    if (!self)
-        goto done;
-    self->state = state;
-    self->signature = (Signature *)Py_NewRef(signature);
-    self->function = Py_NewRef(function);
-    self->name = Py_NewRef(name);
-    address = PyLong_FromVoidPtr(self);
     if (at < 0 || out.len < (Py_ssize_t)sizeof func || at > out.len - (Py_ssize_t)sizeof func) {
         PyErr_SetString(PyExc_ValueError, "the bytes to write into are too few");
-    } else if (address && guard_enter(guard) == 0) {
-        /* The store owns it from before the engine knows of it. */
-        if (PyDict_SetItem(guard->hosts, address, (PyObject *)self) == 0) {
-            const wasm_functype_t *functype = (const wasm_functype_t *)(uintptr_t)type;
-            if (self->signature->plain)
-                wasmtime_func_new_unchecked(guard->context, functype, raw_callback, self, NULL, &func);
-            else
-                wasmtime_func_new(guard->context, functype, checked_callback, self, NULL, &func);
+    } else if (guard_enter(guard) == 0) {
+        if (host_make(guard, (Signature *)signature, function, name, (const void *)(uintptr_t)type, &func) == 0) {
             memcpy((char *)out.buf + at, &func, sizeof func);
             result = Py_NewRef(Py_None);
         }
         if (guard_leave(guard) < 0)
             Py_CLEAR(result);
     }
-done:
-    Py_XDECREF(address);
-    Py_XDECREF(self);
     PyBuffer_Release(&out);
     return result;
 }

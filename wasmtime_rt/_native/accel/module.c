@@ -160,6 +160,7 @@ static PyMethodDef accel_methods[] = {
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},
+    {"instantiate_plan", (PyCFunction)(void (*)(void))instance_new_planned, METH_FASTCALL, NULL},
     {NULL},
 };
 

@@ -6,6 +6,7 @@ the other is missing: on CPython a missing ``_accel`` is an `ImportError`.
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from typing import Any
@@ -22,8 +23,12 @@ def _load() -> Any:
     if wanted == "cffi" or (wanted == "auto" and sys.implementation.name != "cpython"):
         return None
     try:
-        from . import _accel  # type: ignore[attr-defined]  # noqa: PLC0415  not where it is not wanted
+        _accel = importlib.import_module("wasmtime_rt._accel")
     except ImportError as problem:
+        if "subinterpreter" in str(problem):
+            raise ImportError(
+                "wasmtime_rt works in the main interpreter only, not in a subinterpreter"
+            ) from problem
         raise ImportError(
             f"wasmtime_rt: its accelerator does not load ({problem}); reinstall it: pip install "
             "--force-reinstall wasmtime-rt, or debug without it: WASMTIME_RT_BACKEND=cffi"

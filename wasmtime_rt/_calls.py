@@ -215,7 +215,7 @@ class _Column:
         if self._rows is None:
             self._bytes[row * self.width : (row + 1) * self.width] = data
         else:
-            self._bytes[row] = struct.unpack(self._bytes.format, data)[0]
+            ffi.memmove(ffi.from_buffer(self._rows[row], require_writable=True), data, self.width)
 
 
 def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> Callable[..., Any]:
@@ -425,14 +425,16 @@ class Memory:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         if not isinstance(key, slice):
-            byte = operator.index(value)
+            index, byte = self._index(key), operator.index(value)
             if not 0 <= byte <= 255:
                 raise ValueError(f"a byte: expected 0 to 255, got {byte}")
-            self.write(self._index(key), bytes((byte,)))
+            self.write(index, bytes((byte,)))
             return
         start, stop, step = key.indices(self._size())
         if step != 1:
             raise ValueError(f"assignment to a slice: expected step 1, got {step}")
+        if isinstance(value, str):
+            self.write(start, value)
         with memoryview(value) as data:
             if data.nbytes != max(0, stop - start):
                 raise ValueError(
@@ -440,6 +442,9 @@ class Memory:
                     "memories do not change their size this way"
                 )
             self.write(start, data)
+
+    def __delitem__(self, _key: object) -> None:
+        raise TypeError("bytes of a memory cannot be deleted")
 
     def _index(self, key: Any) -> int:
         index, size = operator.index(key), self._size()

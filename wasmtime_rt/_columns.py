@@ -79,6 +79,7 @@ class Plan:
         self._given = out
         self._numpy = any(type(column).__module__ == "numpy" for column in columns)
         outputs = self._outputs(name, functype, out, lengths)
+        self.rows = next(iter(lengths.values()), 1)  # numbers serve every row of what is given to write into
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{where} has {length}" for where, length in lengths.items())
             raise ValueError(f"expected columns of one length: {listed}")

@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ._abstract import AbstractFunc
-from ._lowlevel import ffi, lib
+from ._lowlevel import ffi, lib, own
 from .errors import ClosedError, WrongStoreError
 from .types import WasmValType
 from .values import WasmValue, number, shown
@@ -145,18 +145,18 @@ class OpaqueRef:
     """A reference to something inside the engine; the object model's class for it derives from this.
 
     Attributes:
-        _value: An owned ``wasmtime_val_t *``.
+        _value: A ``wasmtime_val_t *``, which is a root while ``_owner`` is.
     """
 
-    __slots__ = ("_store", "_value")
+    __slots__ = ("_owner", "_store", "_value")
     _store: WasmStore
     _value: Any
 
     def _hold(self, store: WasmStore, val: Any) -> None:
         self._store = store
-        copy = ffi.gc(ffi.new("wasmtime_val_t *"), lib.wasmtime_val_unroot)
+        copy = ffi.new("wasmtime_val_t *")
         lib.wasmtime_val_clone(val, copy)
-        self._value = copy
+        self._value, self._owner = copy, own(copy, "wasmtime_val_unroot", copy)
 
 
 def check_store(store: WasmStore, item: Any, where: object) -> None:

@@ -7,9 +7,10 @@ everything that is reference-counted in C is owned.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
 from typing import Any
 
+from ._backend import accel
 from ._version import __version__
 from .errors import ClosedError, WasmtimeError
 
@@ -18,6 +19,10 @@ _REINSTALL = "reinstall it: pip install --force-reinstall wasmtime-rt"
 try:
     from . import _ffi  # type: ignore[attr-defined]
 except ImportError as problem:
+    if "subinterpreter" in str(problem):
+        raise ImportError(
+            "wasmtime_rt works in the main interpreter only, not in a subinterpreter"
+        ) from problem
     raise ImportError(
         f"wasmtime_rt: its compiled extension does not load ({problem}); {_REINSTALL}"
     ) from problem
@@ -72,6 +77,26 @@ def address_of(pointer: Any) -> int:
     return int(ffi.cast("uintptr_t", pointer))
 
 
+def own(pointer: Any, delete: str, memory: object = None) -> Any:
+    """What deletes the C object at ``pointer`` when it is released, and not before.
+
+    ``ffi.gc`` would do it when the garbage collector finalizes, before other finalizers of the same garbage
+    have run, which may still use the object. The pure-cffi backend lives with that.
+
+    Args:
+        pointer: The C object.
+        delete: The name of the C function that deletes it.
+        memory: What ``pointer`` points into, where Python owns that.
+    """
+    if accel is None:
+        return ffi.gc(pointer, getattr(lib, delete)), memory
+    return accel.Owned(address_of(pointer), address_of(ffi.addressof(lib, delete)), memory)
+
+
+def _keep(_owner: object, _pointer: Any) -> None:
+    """The end of a pointer that kept an owner alive."""
+
+
 class Handle:
     """A C object that is shared by counting: the engine frees it when the last owner lets go.
 
@@ -79,10 +104,11 @@ class Handle:
     alive until it returns, since `get` hands out an owning pointer.
     """
 
-    __slots__ = ("_name", "_pointer", "address")
+    __slots__ = ("_name", "_owner", "_pointer", "address")
 
-    def __init__(self, pointer: Any, delete: Callable[[Any], None] | None, name: str) -> None:
-        self._pointer = pointer if delete is None else ffi.gc(pointer, delete)
+    def __init__(self, pointer: Any, delete: str, name: str) -> None:
+        self._owner = own(pointer, delete)
+        self._pointer = ffi.gc(pointer, functools.partial(_keep, self._owner))
         self._name = name
         #: The pointer as a number.
         self.address = address_of(pointer)
@@ -114,7 +140,7 @@ class Handle:
 
     def close(self) -> None:
         """Let go of the C object."""
-        self._pointer = None
+        self._pointer = self._owner = None
 
 
 def take_bytes(vector: Any) -> bytes:

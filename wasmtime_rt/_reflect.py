@@ -12,7 +12,7 @@ from typing import Any
 
 from ._binary import ModuleShape, TableLimits
 from ._failure import check
-from ._lowlevel import ffi, lib, text_of
+from ._lowlevel import ffi, lib, own, text_of
 from .errors import WasmtimeError, WrongEngineError
 from .types import (
     DefinedType,
@@ -44,15 +44,15 @@ class EngineType(DefinedType):
     """A type that a module defines, as the engine that compiled the module knows it.
 
     Attributes:
-        pointer: A nullable reference to this type, as an owned ``wasm_valtype_t *``.
+        pointer: A nullable reference to this type, as a ``wasm_valtype_t *``.
         engine: The ``wasm_engine_t *`` that it belongs to; the very object is its identity.
     """
 
-    __slots__ = ("engine", "pointer")
+    __slots__ = ("_owner", "engine", "pointer")
 
     def __init__(self, kind: str, pointer: Any, engine: Any) -> None:
         super().__init__(kind)
-        self.pointer = ffi.gc(pointer, lib.wasm_valtype_delete)
+        self.pointer, self._owner = pointer, own(pointer, "wasm_valtype_delete")
         self.engine = engine
 
     def __eq__(self, other: object) -> bool:
@@ -226,7 +226,7 @@ def valtype_to_c(given: WasmValType, engine: Any) -> Any:
 
 
 def functype_to_c(given: WasmFuncType, engine: Any) -> Any:
-    """``given`` as a ``wasm_functype_t *`` that Python owns."""
+    """``given`` as a new ``wasm_functype_t *``."""
     sides = []
     for types in (given.params, given.results):
         # Owned by Python until all of them are made: one may be of another engine.
@@ -237,7 +237,7 @@ def functype_to_c(given: WasmFuncType, engine: Any) -> Any:
             ffi.gc(item, None)  # the vector's now
         sides.append(vector)
     # The vectors are emptied, so that deleting them later deletes nothing.
-    return ffi.gc(lib.wasm_functype_new(*sides), lib.wasm_functype_delete)
+    return lib.wasm_functype_new(*sides)
 
 
 def globaltype_to_c(given: WasmGlobalType, engine: Any) -> Any:

@@ -38,7 +38,7 @@ class WasmEngine(AbstractEngine):
         self._config = config
         self._max_wasm_stack, self._has_epochs = config.max_wasm_stack, config.epoch_interruption
         self._c_types: dict[WasmFuncType, Handle] = {}
-        self._handle = Handle(engine, lib.wasm_engine_delete, "engine")
+        self._handle = Handle(engine, "wasm_engine_delete", "engine")
 
     @property
     def config(self) -> WasmConfig:
@@ -76,7 +76,9 @@ class WasmEngine(AbstractEngine):
         if made is None:
             if len(self._c_types) >= _TYPES_KEPT:
                 self._c_types.clear()
-            made = self._c_types[functype] = Handle(functype_to_c(functype, pointer), None, "type")
+            made = self._c_types[functype] = Handle(
+                functype_to_c(functype, pointer), "wasm_functype_delete", "type"
+            )
         return made
 
     def __repr__(self) -> str:

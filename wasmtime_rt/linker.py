@@ -206,7 +206,7 @@ class WasmLinker(WasmtimeResource):
         if self._wasi is None:
             self._plans.clear()
             wasi = Handle(
-                lib.wasmtime_linker_new(self._engine._pointer), lib.wasmtime_linker_delete, "linker"
+                lib.wasmtime_linker_new(self._engine._pointer), "wasmtime_linker_delete", "linker"
             )
             check(lib.wasmtime_linker_define_wasi(wasi.get()))
             self._wasi = wasi

@@ -129,7 +129,7 @@ class WasmModule(AbstractModule):
         pointer = engine._pointer
         check(lib.wasmtime_module_new(pointer, wasm, len(wasm), made), CompileError)
         self._engine = engine
-        self._handle = Handle(made[0], lib.wasmtime_module_delete, "module")
+        self._handle = Handle(made[0], "wasmtime_module_delete", "module")
         self._shape = module_shape(wasm)
         self._imports = module_imports(made[0], pointer, self._shape)
         self._exports = module_exports(made[0], pointer, self._shape)

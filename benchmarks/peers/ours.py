@@ -51,10 +51,11 @@ def map(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:  # noqa: A001  th
 def instantiate(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     engine = w.WasmEngine()
     module = w.WasmModule(engine, wasm)
-    imports = {"env": {"h": names["h"]}}
+    linker = w.WasmLinker(engine)
+    linker.define("env", "h", names["h"])
 
     def make() -> Any:
-        return w.WasmInstance(w.WasmStore(engine), module, imports)
+        return linker.instantiate(w.WasmStore(engine), module)
 
     return {"make": make, "probe": lambda: make().exports.f(6)}
 

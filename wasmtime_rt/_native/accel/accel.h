@@ -23,7 +23,7 @@
 
 struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
-        *view_type;
+        *view_type, *owned_type;
     unsigned long main_thread; /* the one that ends the interpreter */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */

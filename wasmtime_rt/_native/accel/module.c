@@ -36,6 +36,53 @@ void set_exception(PyObject *exception) {
 #endif
 }
 
+/* ---- Owned: a C object that goes with a Python object, and no earlier ----
+ *
+ * The garbage collector neither traverses nor finalizes it. In a circle of garbage, what finalizers of other
+ * objects may still use is therefore alive, and stays so where one of them brings the circle back.
+ */
+
+typedef struct {
+    PyObject_HEAD
+    void *pointer;
+    void (*delete)(void *);
+    PyObject *memory; /* what the pointer points into, where that is not C's own */
+} Owned;
+
+PyDoc_STRVAR(owned_doc, "Owned(address, delete address, memory)\n--\n\nA C object that is deleted with this one.");
+
+static PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+    unsigned long long address, delete;
+    PyObject *memory;
+    (void)kwargs;
+    if (!PyArg_ParseTuple(args, "KKO", &address, &delete, &memory))
+        return NULL;
+    Owned *self = (Owned *)type->tp_alloc(type, 0);
+    if (self) {
+        self->pointer = (void *)(uintptr_t)address;
+        self->delete = (void (*)(void *))(uintptr_t)delete;
+        self->memory = Py_NewRef(memory);
+    }
+    return (PyObject *)self;
+}
+
+static void owned_dealloc(Owned *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    self->delete(self->pointer);
+    Py_DECREF(self->memory);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyType_Slot owned_slots[] = {
+    {Py_tp_doc, (void *)owned_doc},
+    {Py_tp_new, owned_new},
+    {Py_tp_dealloc, owned_dealloc},
+    {0, NULL},
+};
+
+static PyType_Spec owned_spec = {"wasmtime_rt._accel.Owned", sizeof(Owned), 0, Py_TPFLAGS_DEFAULT, owned_slots};
+
 /* ---- Registration */
 
 static const struct {
@@ -115,6 +162,7 @@ static int accel_exec(PyObject *module) {
         {&state->lease_type, &lease_spec},         {&state->signature_type, &signature_spec},
         {&state->function_type, &function_spec},   {&state->host_type, &host_spec},
         {&state->memory_type, &memory_spec},       {&state->view_type, &view_spec},
+        {&state->owned_type, &owned_spec},
     };
     for (size_t i = 0; i < COUNT(types); i++) {
         *types[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, types[i].spec, NULL);
@@ -134,6 +182,7 @@ static int accel_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->host_type);
     Py_VISIT(state->memory_type);
     Py_VISIT(state->view_type);
+    Py_VISIT(state->owned_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_VISIT(*SLOT(state, REGISTERED[i]));
     return 0;
@@ -149,6 +198,7 @@ static int accel_clear(PyObject *module) {
     Py_CLEAR(state->host_type);
     Py_CLEAR(state->memory_type);
     Py_CLEAR(state->view_type);
+    Py_CLEAR(state->owned_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_CLEAR(*SLOT(state, REGISTERED[i]));
     return 0;

@@ -427,7 +427,7 @@ class Memory:
         if not isinstance(key, slice):
             index, byte = self._index(key), operator.index(value)
             if not 0 <= byte <= 255:
-                raise ValueError(f"a byte: expected 0 to 255, got {byte}")
+                raise ValueError(f"a byte: expected 0 to 255, got {value!r}")
             self.write(index, bytes((byte,)))
             return
         start, stop, step = key.indices(self._size())

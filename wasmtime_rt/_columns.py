@@ -19,6 +19,7 @@ _ITEMS = {
     "f64": (8, "d", "d"),
 }
 _VECTOR = 16
+_PLAIN = frozenset("bBcfdhHiIlLqQ")
 
 
 def _is_column(given: object) -> bool:
@@ -35,6 +36,8 @@ def _checked(given: Any, valtype: WasmValType, where: str, *, writable: bool = F
     if writable and view.readonly:
         raise TypeError(f"{where}: expected a buffer that can be written, got {shown(given)}")
     if valtype.kind == "v128":
+        if view.format.lstrip("@=<>!") not in _PLAIN:  # an array of objects is pointers underneath
+            raise TypeError(f"{where}: expected bytes or numbers, got items of format {view.format!r}")
         if not view.c_contiguous or view.nbytes % _VECTOR:
             raise ValueError(f"{where}: expected 16 contiguous bytes for each row, got {view.nbytes} bytes")
         return view.cast("B"), view.nbytes // _VECTOR

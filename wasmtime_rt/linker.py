@@ -205,9 +205,7 @@ class WasmLinker(WasmtimeResource):
         self._check_open()
         if self._wasi is None:
             self._plans.clear()
-            wasi = Handle(
-                lib.wasmtime_linker_new(self._engine._pointer), "wasmtime_linker_delete", "linker"
-            )
+            wasi = Handle(lib.wasmtime_linker_new(self._engine._pointer), "wasmtime_linker_delete", "linker")
             check(lib.wasmtime_linker_define_wasi(wasi.get()))
             self._wasi = wasi
             for name, func_type in _WASI_TYPES.items():

@@ -1,7 +1,5 @@
 """What host functions, sinks and signal handlers raise, and what host functions return that they must not."""
 
-import pytest
-
 _SETUP = """
 engine = w.WasmEngine()
 store = w.WasmStore(engine)
@@ -261,38 +259,4 @@ home.set_wasi(w.WasiConfig(stdout=heard.append))
 exports.say()
 check("new streams", heard[-1] == b"hi" and len(again) == 5)
 """
-    )
-
-
-@pytest.mark.parametrize("late", ["enable", "enable and disable"])
-def test_faulthandler_after_the_first_engine(script, late):
-    script(
-        f"""
-import faulthandler
-engine = w.WasmEngine()
-exports = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, '''(module (memory 1)
-    (func (export "oob") (drop (i32.load (i32.const 0x7fffffff))))
-    (func (export "div") (drop (i32.div_u (i32.const 1) (i32.const 0)))) (func (export "un") unreachable))''')).exports
-faulthandler.enable()
-if {late!r} != "enable":
-    faulthandler.disable()
-for name in exports:
-    refused(name, w.WasmTrap, exports[name])
-"""
-    )
-
-
-@pytest.mark.parametrize("name", ["SIGSEGV", "SIGFPE", "SIGILL"])
-def test_a_signal_handler_of_python_after_the_first_engine(script, name):
-    script(
-        f"""
-engine = w.WasmEngine()
-exports = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, '''(module (memory 1)
-    (func (export "oob") (drop (i32.load (i32.const 0x7fffffff))))
-    (func (export "div") (drop (i32.div_u (i32.const 1) (i32.const 0)))) (func (export "un") unreachable))''')).exports
-signal.signal(signal.{name}, lambda *_: None)
-for name in exports:
-    refused(name, w.WasmTrap, exports[name])
-""",
-        timeout=5,
     )

@@ -222,11 +222,11 @@ static int memory_assign(Memory *self, PyObject *key, PyObject *value) {
     if (!shown)
         return -1;
     if (step == 0) {
-        Py_ssize_t number = PyNumber_AsSsize_t(value, PyExc_ValueError);
+        Py_ssize_t number = PyNumber_AsSsize_t(value, NULL); /* beyond the range it is its nearest end */
         if (number == -1 && PyErr_Occurred())
             goto done;
         if (number < 0 || number > 255) {
-            PyErr_Format(PyExc_ValueError, "a byte: expected 0 to 255, got %zd", number);
+            PyErr_Format(PyExc_ValueError, "a byte: expected 0 to 255, got %R", value);
             goto done;
         }
         byte = (unsigned char)number;

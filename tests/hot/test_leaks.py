@@ -1,0 +1,806 @@
+"""Nothing on the hot paths grows with the number of times that they are taken, errors included.
+
+Each scenario is a turn that is taken many times. Before and after, these are counted: objects that the
+collector knows, blocks that Python has allocated, bytes that C has allocated, references to what takes part.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import ctypes
+import gc
+import sys
+
+import numpy as np
+import pytest
+
+from wasmtime_rt import (
+    StoreLimits,
+    WasiConfig,
+    WasmEngine,
+    WasmExit,
+    WasmFunc,
+    WasmFuncType,
+    WasmInstance,
+    WasmLinker,
+    WasmMemory,
+    WasmMemoryType,
+    WasmModule,
+    WasmStore,
+    WasmTable,
+    WasmTableType,
+    WasmValType,
+    WasmValue,
+    backend,
+)
+
+WARM, TURNS = 50, 2000 if backend == "c" else 500
+#: Growth that is no leak: caches of Python and of the C library that fill up now and then.
+SLACK = TURNS // 4
+
+SOURCE = """(module
+    (import "" "h" (func $h (param i32) (result i32)))
+    (import "" "r" (func $r (param externref) (result externref)))
+    (memory (export "m") 1 1)
+    (table (export "t") 4 externref)
+    (func (export "add") (param i32 i32) (result i32) (i32.add (local.get 0) (local.get 1)))
+    (func (export "all") (param i32 i64 f32 f64 v128) (result i32 i64 f32 f64 v128)
+        (local.get 0) (local.get 1) (local.get 2) (local.get 3) (local.get 4))
+    (func $trap (export "trap") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0)))
+    (func (export "host") (param i32) (result i32) (call $h (local.get 0)))
+    (func (export "ref") (param externref funcref) (result funcref externref) (local.get 1) (local.get 0))
+    (func (export "hostref") (param externref) (result externref) (call $r (local.get 0)))
+    (func (export "any") (result anyref) (ref.i31 (i32.const 1)))
+    (func $deep (export "deep") (call $deep) (call $deep)))"""
+
+WASI = """(module
+    (import "wasi_snapshot_preview1" "fd_write" (func $write (param i32 i32 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1)
+    (data (i32.const 0) "\\10\\00\\00\\00\\05\\00\\00\\00") (data (i32.const 16) "hello")
+    (func (export "say") (result i32) (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+    (func (export "say_and_trap") (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8)))
+        unreachable)
+    (func (export "leave") (param i32) (call $exit (local.get 0))))"""
+
+
+class Thing:
+    """An object that nothing else refers to."""
+
+
+class Failure(Exception):
+    """What a host function raises."""
+
+
+def wide(count):
+    """A module with an identity function of many parameters, more than the C stack holds."""
+    side = " ".join(["i32"] * count)
+    body = " ".join(f"(local.get {i})" for i in range(count))
+    return f"""(module (import "" "h" (func $h (param {side}) (result {side})))
+        (func (export "f") (param {side}) (result {side}) {body})
+        (func (export "host") (param {side}) (result {side}) (call $h {body}))
+        (func (export "refs") (param {side} externref) (result {side} externref) {body} (local.get {count})))"""
+
+
+class World:
+    """What the scenarios share, and what each may not leave references to."""
+
+    def __init__(self):
+        self.engine = WasmEngine()
+        self.module = WasmModule(self.engine, SOURCE)
+        self.store = WasmStore(self.engine)
+        self.host, self.host_ref = (lambda value: self.does(value)), (lambda value: self.does(value))
+        self.does = abs
+        self.exports = WasmInstance(self.store, self.module, [self.host, self.host_ref]).exports
+        self.memory = self.exports.m
+        self.growable = WasmMemory(self.store, WasmMemoryType(1, None, is64=True))
+        self.wide_host = lambda *values: values
+        self.wide = WasmInstance(self.store, WasmModule(self.engine, wide(60)), [self.wide_host]).exports
+        self.linker = WasmLinker(self.engine)
+        self.linker.define_wasi()
+        self.wasi = WasmModule(self.engine, WASI)
+        self.thing, self.text, self.real, self.integer = Thing(), "a text of some length", 1.25, 10**30
+        self.bytes, self.buffer = bytes(16), bytearray(64)
+        self.list = [1, 2]
+
+    def watched(self):
+        """What must not gain references."""
+        functions = [self.exports[name] for name in ("add", "all", "trap", "host", "ref", "hostref")]
+        return [
+            *functions, *(function.type for function in functions), self.store, self.store._core, self.memory,
+            self.host, self.host_ref, self.wide_host, self.thing, self.text, self.real, self.integer, self.bytes,
+            self.buffer, self.list, self.engine, self.module, self.linker, self.wide.f, self.growable, Thing,
+            type(self.store), type(self.store._core), WasmFunc, WasmMemory, WasmInstance, WasmFunc.__base__, TypeError, Failure,
+        ]  # fmt: skip
+
+
+SCENARIOS = {}
+
+
+def scenario(prepare):
+    """A function of the world that returns a turn."""
+    SCENARIOS[prepare.__name__] = prepare
+    return prepare
+
+
+def failing(*uses):
+    """A turn in which each of these raises."""
+
+    def turn():
+        for use in uses:
+            try:
+                use()
+            except Exception:
+                continue
+            raise AssertionError("expected an exception")
+
+    return turn
+
+
+# ---- Calls
+
+
+@scenario
+def calls(world):
+    add, every = world.exports.add, world.exports.all
+    return lambda: (add(2**31 + 5, -70000), every(70000, 2**40, 0.5, world.real, world.bytes))
+
+
+@scenario
+def calls_by_the_rules(world):
+    add, every = world.exports.add, world.exports.all
+    value, nan = WasmValue.i32(70000), WasmValue._from_bits(WasmValType.F64, 0x7FF8DEADBEEF0001)
+    return lambda: (add(np.int32(5), True), add(value, 1), every(1, 2**64 - 1, 5, nan, bytearray(16)))
+
+
+@scenario
+def calls_with_wrong_arguments(world):
+    add, every = world.exports.add, world.exports.all
+    return failing(
+        lambda: add(),
+        lambda: add(1, 2, 3),
+        lambda: add(1, b=2),
+        lambda: add(1, world.text),
+        lambda: add(world.thing, 1),
+        lambda: add(world.real, 1),
+        lambda: add(world.integer, 1),
+        lambda: add(1, 2**32),
+        lambda: every(1, 2, 1e300, world.real, world.bytes),
+        lambda: every(1, world.integer, 1.0, world.real, world.bytes),
+        lambda: every(1, 2, 1.0, world.text, world.bytes),
+        lambda: every(1, 2, 1.0, world.real, b"short"),
+        lambda: every(1, 2, 1.0, world.real, world.thing),
+        lambda: every(1, 2, 1.0, WasmValue.f32(1.0), world.bytes),
+    )
+
+
+@scenario
+def conversions_that_raise(world):
+    class Raises:
+        def __index__(self):
+            raise Failure(world.thing)
+
+        __float__ = __index__
+
+        def __repr__(self):
+            raise Failure(world.thing)
+
+    class Wrong:
+        def __index__(self):
+            return "no integer"
+
+    add, raises, wrong = world.exports.add, Raises(), Wrong()
+    memory = world.memory
+    return failing(
+        lambda: add(1, raises),
+        lambda: add(1, wrong),
+        lambda: world.exports.all(1, 2, raises, 1.0, world.bytes),
+        lambda: memory.read(raises, 1),
+        lambda: memory.read(0, wrong),
+        lambda: memory[raises],
+        lambda: memory.__setitem__(0, raises),
+        lambda: world.exports.all(1, 2, 1.0, 1.0, raises),
+    )
+
+
+@scenario
+def wide_calls(world):
+    values = list(range(70000, 70060))
+    return lambda: (world.wide.f(*values), world.wide.host(*values), world.wide.refs(*values, world.thing))
+
+
+@scenario
+def wide_calls_that_fail(world):
+    values = list(range(60))
+    return failing(
+        lambda: world.wide.f(*values, 1),
+        lambda: world.wide.f(*values[:-1], world.text),
+        lambda: world.wide.refs(*values[:-1], world.text, world.thing),
+    )
+
+
+@scenario
+def traps(world):
+    return failing(lambda: world.exports.trap(0))
+
+
+@scenario
+def stack_overflows(world):
+    return failing(world.exports.deep), 20
+
+
+@scenario
+def a_closed_function(world):
+    function = WasmFunc(world.store, abs, WasmFuncType(["i32"], ["i32"]))
+    function.close()
+    return failing(
+        lambda: function(1),
+        lambda: function(),
+        lambda: function.map(1),
+        lambda: function.typed(["i32"], ["i32"]),
+    )
+
+
+@scenario
+def a_function_that_was_never_made(world):
+    return failing(lambda: WasmFunc.__new__(WasmFunc)(1), lambda: WasmMemory.__new__(WasmMemory).read(0, 1))
+
+
+@scenario
+def a_closed_store(world):
+    store = WasmStore(world.engine)
+    exports = WasmInstance(store, world.module, [world.host, world.host_ref]).exports
+    add, ref, memory, array_of = exports.add, exports.ref, exports.m, array.array("i", [1])
+    store.close()
+    return failing(
+        lambda: add(1, 2),
+        lambda: ref(world.thing, None),
+        lambda: add.map(array_of, 1),
+        lambda: memory.read(0, 1),
+        lambda: memory.write(0, world.bytes),
+        lambda: memory[0],
+        lambda: memory.__setitem__(0, 1),
+        memory.view,
+        lambda: WasmFunc(store, abs, WasmFuncType(["i32"], ["i32"])),
+        lambda: WasmInstance(store, world.module, [world.host, world.host_ref]),
+    )
+
+
+@scenario
+def typed_functions(world):
+    kept = world.exports.add.typed(["i32", "i32"], ["i32"], keep_gil=True)
+    host = world.exports.host.typed(["i32"], ["i32"], keep_gil=True)
+
+    def turn():
+        kept(70000, 1)
+        host(-70000)
+        world.exports.add.typed(["i32", "i32"], ["i32"])(70000, 1)
+        failing(lambda: kept(1), lambda: kept(1, world.text), lambda: world.exports.add.typed())()
+
+    return turn
+
+
+@scenario
+def typed_functions_that_fail(world):
+    trap = world.exports.trap.typed(["i32"], ["i32"], keep_gil=True)
+    host = world.exports.host.typed(["i32"], ["i32"], keep_gil=True)
+
+    def does(value):
+        raise Failure(world.thing)
+
+    world.does = does
+    return failing(lambda: trap(0), lambda: host(1))
+
+
+# ---- Host functions
+
+
+@scenario
+def host_functions(world):
+    return lambda: world.exports.host(-70000)
+
+
+@scenario
+def nested_calls(world):
+    world.does = lambda value: world.exports.add(value, 70000) if value < 3 else value
+    return lambda: world.exports.host(2)
+
+
+@scenario
+def host_functions_that_raise(world):
+    def does(value):
+        raise Failure(world.thing, value)
+
+    world.does = does
+    return failing(lambda: world.exports.host(70000), lambda: world.exports.hostref(world.thing))
+
+
+@scenario
+def host_functions_that_raise_the_same(world):
+    problem = Failure("again")
+
+    def does(value):
+        problem.__traceback__ = problem.__context__ = None
+        raise problem
+
+    world.does = does
+    return failing(lambda: world.exports.host(70000))
+
+
+@scenario
+def host_functions_with_wrong_results(world):
+    returned = [None]
+    world.does = lambda value: returned[0]
+    function = WasmFunc(world.store, world.does, WasmFuncType([], ["i32", "i32"]))
+    nothing = WasmFunc(world.store, world.does, WasmFuncType([], []))
+    given = [None, world.text, world.thing, world.real, world.integer, (1, 2), world.list]
+
+    def turn():
+        for returned[0] in given:
+            failing(lambda: world.exports.host(1))()
+        for returned[0] in [None, 5, (1,), (1, 2, 3), (1, world.text), [world.thing, 1], {1: 2, 3: 4}]:
+            failing(function)()
+        for returned[0] in [5, (), world.text]:
+            failing(nothing)()
+
+    return turn
+
+
+@scenario
+def host_functions_that_catch(world):
+    def does(value):
+        with contextlib.suppress(Exception):
+            world.exports.trap(0)
+        with contextlib.suppress(TypeError):
+            world.exports.add(1)
+        return value
+
+    world.does = does
+    return lambda: world.exports.host(5)
+
+
+@scenario
+def new_host_functions(world):
+    types = WasmFuncType(["i32"], ["i32"])
+
+    def turn():
+        with WasmStore(world.engine) as store:
+            WasmFunc(store, world.host, types)(-70000)
+
+    return turn
+
+
+# ---- References
+
+
+@scenario
+def references(world):
+    def turn():
+        world.exports.ref(world.thing, world.exports.add)
+        world.exports.ref(None, None)
+        world.exports.ref(Thing(), None)
+        world.does = lambda value: Thing()
+        world.exports.hostref(world.thing)
+        world.exports.any()
+        world.store.gc()
+
+    return turn
+
+
+@scenario
+def references_that_are_wrong(world):
+    other = WasmFunc(WasmStore(world.engine), abs, WasmFuncType(["i32"], ["i32"]))
+    opaque = world.exports.any()
+
+    def turn():
+        failing(
+            lambda: world.exports.ref(world.thing),
+            lambda: world.exports.ref(world.thing, world.thing),
+            lambda: world.exports.ref(world.thing, other),
+            lambda: world.exports.ref(opaque, None),
+            lambda: world.exports.ref(WasmValue.i32(5), None),
+        )()
+        world.store.gc()
+
+    return turn
+
+
+@scenario
+def tables(world):
+    table = world.exports.t
+
+    def turn():
+        table[0] = Thing()
+        table[1] = world.thing
+        table[0] = table[1] = table[0]
+        table[0] = table[1] = None
+        failing(lambda: table[9], lambda: table.__setitem__(9, world.thing))()
+        world.store.gc()
+
+    return turn
+
+
+@scenario
+def a_full_heap(world):
+    store = WasmStore(world.engine, limits=StoreLimits(memory_size=65536))
+    table = WasmTable(store, WasmTableType("externref", 10_000))
+    with contextlib.suppress(Exception):
+        for index in range(10_000):
+            table[index] = world.thing
+    ref = WasmInstance(store, world.module, [world.host, world.host_ref]).exports.ref
+    return failing(lambda: ref(world.text, None), lambda: table.__setitem__(0, world.text)), 200
+
+
+# ---- Memory
+
+
+@scenario
+def memory(world):
+    made, strided, table = (
+        world.memory,
+        memoryview(world.buffer)[::2],
+        np.arange(16, dtype="i2").reshape(4, 4).T,
+    )
+
+    def turn():
+        made.read(0, 70)
+        made.read(offset=1, length=2000)
+        made.write(0, world.bytes)
+        made.write(data=world.buffer, offset=3)
+        made.write(0, strided)
+        made.write(0, table)
+        made[5] = made[-5]
+        made[0:64] = world.buffer
+        made[0:32], made[0:64:2], made[::-4096], made[5:2]
+        made.write(1, made.view()[:100])
+        made.write_u32(4, 2**32 - 1)
+        made.read_u64(4), made.read_f64(8)
+        made.size, made.data_size, len(made)
+
+    return turn
+
+
+@scenario
+def memory_errors(world):
+    made = world.memory
+    return failing(
+        lambda: made.read(),
+        lambda: made.read(1),
+        lambda: made.read(1, lenght=2),
+        lambda: made.read(1, offset=2),
+        lambda: made.read(65536, 1),
+        lambda: made.read(-1, 1),
+        lambda: made.read(world.integer, 1),
+        lambda: made.read(0, world.integer),
+        lambda: made.read(world.text, 1),
+        lambda: made.read(np.int64(65536), np.int64(1)),
+        lambda: made.write(65530, world.bytes),
+        lambda: made.write(-1, world.buffer),
+        lambda: made.write(world.integer, world.buffer),
+        lambda: made.write(0, world.text),
+        lambda: made.write(0, world.thing),
+        lambda: made.write(0, world.list),
+        lambda: made[65536],
+        lambda: made[world.integer],
+        lambda: made[world.text],
+        lambda: made[world.text :],
+        lambda: made[::0],
+        lambda: made.__setitem__(0, 256),
+        lambda: made.__setitem__(0, world.text),
+        lambda: made.__setitem__(65536, 1),
+        lambda: made.__setitem__(slice(0, 3), world.buffer),
+        lambda: made.__setitem__(slice(0, 3), world.text),
+        lambda: made.__setitem__(slice(0, 64, 2), world.buffer),
+        lambda: made.__setitem__(slice(0, 3), world.thing),
+        lambda: made.__delitem__(0),
+        lambda: made.write_u8(0, 256),
+        world.growable.view,
+    )
+
+
+@scenario
+def views(world):
+    def turn():
+        view = world.memory.view()
+        view[0] = 5
+        part = view[10:20]
+        numbers = np.frombuffer(view, "i4")
+        del view
+        world.memory.write(100, part)
+        assert world.store._core.views
+        del part, numbers
+        if sys.version_info >= (3, 12) or backend == "c":
+            memoryview(world.memory).release()
+
+    return turn
+
+
+@scenario
+def views_that_are_refused(world):
+    def turn():
+        view = world.memory.view()
+        failing(world.store.close, world.growable.view)()
+        if sys.version_info >= (3, 12) or backend == "c":
+            failing(lambda: memoryview(world.growable), lambda: np.frombuffer(world.growable, "u1"))()
+        failing(lambda: memoryview(view.obj))()
+
+    return turn
+
+
+@scenario
+def views_that_outlive_their_store(world):
+    def turn():
+        with WasmStore(world.engine) as store:
+            made = WasmMemory(store, WasmMemoryType(1, 1))
+            view = made.view()
+        view[0] = 1
+        failing(lambda: made.read(0, 1), made.view)()
+        view.release()
+
+    return turn, 300
+
+
+# ---- Map
+
+
+@scenario
+def maps(world):
+    column = array.array("i", range(70000, 70010))
+    spread, out = np.arange(20, dtype="i4")[::2], np.zeros(10, "i4")
+    every = world.exports.all
+    doubles = array.array("d", [0.5] * 10)
+    longs, floats, vectors = array.array("q", range(10)), array.array("f", range(10)), bytes(160)
+
+    def turn():
+        world.exports.add.map(column, column)
+        world.exports.add.map(column, spread)
+        world.exports.add.map(70000, 5)
+        world.exports.add.map(column, 70000, out=out)
+        every.map(column, longs, floats, doubles, vectors)
+        every.map(column, longs, 0.5, world.real, world.bytes)
+        world.exports.host.map(column)
+        world.exports.add.map(column[:0], 1)
+
+    return turn
+
+
+@scenario
+def maps_that_are_refused(world):
+    column, other = array.array("i", range(10)), array.array("q", range(10))
+    add = world.exports.add
+    return failing(
+        lambda: add.map(column),
+        lambda: add.map(column, other),
+        lambda: add.map(column, column[:5]),
+        lambda: add.map(column, world.text),
+        lambda: add.map(column, world.integer),
+        lambda: add.map(column, column, out=other),
+        lambda: add.map(column, column, out=column[:5]),
+        lambda: add.map(column, column, out=bytes(40)),
+        lambda: add.map(column, column, out=world.thing),
+        lambda: add.map(column, np.zeros((10, 1), "i4")),
+        lambda: world.exports.ref.map(column, column),
+        lambda: world.exports.all.map(column, other, 1, 2, bytes(159)),
+        lambda: add._map((column, column), (), 10),
+        lambda: add._map((column, world.thing), (column,), 10),
+    )
+
+
+@scenario
+def maps_that_end_early(world):
+    column = array.array("i", [3, 2, 1, 0, 5])
+
+    def does(value):
+        if not value:
+            raise Failure(world.thing)
+        return value
+
+    world.does = does
+    return failing(lambda: world.exports.trap.map(column), lambda: world.exports.host.map(column))
+
+
+@scenario
+def maps_with_wrong_results(world):
+    column = array.array("i", [3, 2, 1, 0, 5])
+    world.does = lambda value: world.text if not value else value
+    return failing(lambda: world.exports.host.map(column))
+
+
+# ---- Instances and stores
+
+
+@scenario
+def instances(world):
+    def turn():
+        with WasmStore(world.engine) as store:
+            exports = WasmInstance(store, world.module, [world.host, world.host_ref]).exports
+            exports.add(1, 2)
+            exports.host(-1)
+
+    return turn, 500
+
+
+@scenario
+def instances_that_fail(world):
+    sources = [
+        '(module (import "" "h" (func (param i32))) (func $start unreachable) (start $start))',
+        '(module (import "" "h" (func $h (param i32))) (func $start (call $h (i32.const 5))) (start $start))',
+        '(module (import "" "h" (func (param i32))) (memory 1) (data (i32.const 65536) "x"))',
+        '(module (import "" "h" (func (param i32))) (memory 2))',
+    ]
+    modules = [WasmModule(world.engine, source) for source in sources]
+    limits = StoreLimits(memory_size=65536)
+
+    def raises(value):
+        raise Failure(world.thing)
+
+    def turn():
+        with WasmStore(world.engine, limits=limits) as store:
+            failing(
+                *(lambda module=module: WasmInstance(store, module, [raises]) for module in modules),
+                lambda: WasmInstance(store, world.module),
+                lambda: WasmInstance(store, world.module, [world.text, world.thing]),
+                lambda: WasmInstance(store, world.module, [world.exports.host, world.exports.hostref]),
+            )()
+
+    return turn, 300
+
+
+@scenario
+def dropped_stores(world):
+    def turn():
+        store = WasmStore(world.engine)
+        exports = WasmInstance(
+            store, world.module, [lambda value: store and value, lambda value: exports]
+        ).exports
+        exports.host(5)
+        exports.hostref(store)
+        exports.t[0] = exports
+        store.data = exports.m.view(), exports.add
+        gc.collect(1)
+
+    return turn, 300
+
+
+@scenario
+def stores_that_are_busy(world):
+    def does(value):
+        failing(world.store.close)()
+        return value
+
+    world.does = does
+    return lambda: world.exports.host(1)
+
+
+# ---- WASI
+
+
+@scenario
+def wasi_output(world):
+    written = []
+    store = WasmStore(world.engine, wasi=WasiConfig(stdout=written.append))
+    exports = world.linker.instantiate(store, world.wasi).exports
+
+    def turn():
+        assert exports.say() == 0
+        failing(exports.say_and_trap, lambda: exports.leave(3))()
+        assert written == [b"hello", b"hello"]
+        written.clear()
+
+    return turn
+
+
+@scenario
+def wasi_sinks_that_raise(world):
+    def sink(data):
+        raise Failure(world.thing, data)
+
+    store = WasmStore(world.engine, wasi=WasiConfig(stdout=sink))
+    exports = world.linker.instantiate(store, world.wasi).exports
+    column = array.array("i", [1])
+
+    def turn():
+        failing(exports.say, exports.say_and_trap)()
+        with contextlib.suppress(WasmExit):
+            exports.leave(0)
+        column.tobytes()
+
+    return turn
+
+
+@scenario
+def wasi_stores(world):
+    def turn():
+        store = WasmStore(world.engine, wasi=WasiConfig(stdin=world.bytes, stdout=lambda data: store))
+        world.linker.instantiate(store, world.wasi).exports.say()
+        gc.collect(0)
+
+    return turn, 200
+
+
+# ---- Counting
+
+
+class _Mallinfo(ctypes.Structure):
+    _fields_ = [
+        (name, ctypes.c_size_t)
+        for name in ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+    ]  # fmt: skip
+
+
+def _bytes_in_c():
+    """Bytes that the C library has handed out, or 0 where it does not say."""
+    try:
+        mallinfo = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        return 0
+    mallinfo.restype = _Mallinfo
+    info = mallinfo()
+    return info.uordblks + info.hblkhd
+
+
+def settle(world):
+    """Let go of what waits to be let go of."""
+    with contextlib.suppress(Exception):
+        world.store.gc()
+    for _ in range(3):
+        gc.collect()
+    with contextlib.suppress(Exception):
+        world.store.gc()
+    gc.collect()
+
+
+def count(world):
+    """Objects, blocks, bytes, and references to what is watched."""
+    settle(world)
+    counted = {
+        "blocks": sys.getallocatedblocks(),
+        "objects": len(gc.get_objects()),
+        "bytes in C": _bytes_in_c(),
+    }
+    counted["references"] = [sys.getrefcount(item) for item in world.watched()]
+    return counted
+
+
+@pytest.fixture(scope="module")
+def world():
+    return World()
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_nothing_is_left(world, name):
+    world.does = abs
+    prepared = SCENARIOS[name](world)
+    turn, turns = prepared if isinstance(prepared, tuple) else (prepared, TURNS)
+    for _ in range(min(WARM, turns)):
+        turn()
+    count(world)
+    before = count(world)
+    for _ in range(turns):
+        turn()
+    after = count(world)
+    slack = max(20, min(SLACK, turns // 4))
+    assert after["blocks"] - before["blocks"] < slack
+    assert after["objects"] - before["objects"] < slack
+    # Smaller than one allocation of 16 bytes for every turn.
+    if turns >= 200:
+        assert after["bytes in C"] - before["bytes in C"] < 16 * turns + 100_000
+    grown = [
+        (item, then, now)
+        for item, then, now in zip(world.watched(), before["references"], after["references"], strict=True)
+        if now - then > 3
+    ]
+    assert not grown
+
+
+def test_it_would_be_noticed(world):
+    # The counting counts: one object kept for each turn is seen.
+    kept = []
+    before = count(world)
+    for _ in range(TURNS):
+        kept.append((world.thing,))
+    after = count(world)
+    assert after["blocks"] - before["blocks"] > SLACK
+    index = [item is world.thing for item in world.watched()].index(True)
+    assert after["references"][index] - before["references"][index] == TURNS

@@ -449,7 +449,7 @@ class Memory:
     def _index(self, key: Any) -> int:
         index, size = operator.index(key), self._size()
         if not -size <= index < size:
-            raise IndexError(f"byte {index} is outside of this memory of {size} bytes")
+            raise IndexError(f"byte {key!r} is outside of this memory of {size} bytes")
         return index + size if index < 0 else index
 
     def _view(self) -> memoryview:

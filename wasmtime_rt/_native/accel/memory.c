@@ -171,14 +171,14 @@ static int key_range(Memory *self, PyObject *key, Py_ssize_t *start, Py_ssize_t 
         *length = PySlice_AdjustIndices(size, start, &stop, *step);
         return 0;
     }
-    Py_ssize_t index = PyNumber_AsSsize_t(key, PyExc_IndexError), size;
+    Py_ssize_t index = PyNumber_AsSsize_t(key, NULL), size; /* beyond the range it is its nearest end */
     if ((index == -1 && PyErr_Occurred()) || (size = size_now(self)) < 0)
         return -1;
     *start = index < 0 ? index + size : index;
     *length = 1;
     *step = 0;
     if (*start < 0 || *start >= size) {
-        PyErr_Format(PyExc_IndexError, "byte %zd is outside of this memory of %zd bytes", index, size);
+        PyErr_Format(PyExc_IndexError, "byte %R is outside of this memory of %zd bytes", key, size);
         return -1;
     }
     return 0;

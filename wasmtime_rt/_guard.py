@@ -20,8 +20,6 @@ from .errors import StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, W
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from .store import WasmStore
-
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
 STACK_MARGIN = 256 * 1024
 
@@ -68,7 +66,7 @@ class _Running:
 
     __slots__ = ("_guard", "_outer", "_store")
 
-    def __init__(self, guard: _Guard, store: WasmStore | None) -> None:
+    def __init__(self, guard: _Guard, store: object) -> None:
         self._guard, self._store = guard, store
 
     def __enter__(self) -> Any:
@@ -134,7 +132,7 @@ class _Guard:
         "owner_thread",
         "raised",
     )  # fmt: skip
-    caller: WasmStore | None
+    caller: Any
     closed: bool
     depth: int
     engine: Any
@@ -219,7 +217,7 @@ class _Guard:
         """Let go of host objects; the store's core knows how."""
         raise NotImplementedError
 
-    def running(self, store: WasmStore | None = None) -> _Running:
+    def running(self, store: object = None) -> _Running:
         """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
         return _Running(self, store)
 

@@ -33,9 +33,11 @@ format: $(VENV)/tested
 	$(BIN)/ruff format
 
 bench: $(VENV)/tested
+	-$(PIP) install --editable '.[bench]'
 	$(BIN)/python benchmarks/run.py
 
 bench-report: $(VENV)/tested
+	-$(PIP) install --editable '.[bench]'
 	$(BIN)/python benchmarks/report.py
 
 bench-smoke: $(VENV)/tested

@@ -403,9 +403,9 @@ class Memory:
 
     def write(self, offset: int, data: Any) -> int:
         """Copy ``data`` into linear memory, starting at ``offset``."""
+        offset = operator.index(offset)
         if isinstance(data, str):
             raise TypeError("data: expected bytes or another buffer, got str; write_utf8 takes text")
-        offset = operator.index(offset)
         with memoryview(data) as source:
             flat = source if source.c_contiguous else memoryview(source.tobytes())
             size, length, handle = self._size(), flat.nbytes, self._live

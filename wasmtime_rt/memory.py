@@ -1,7 +1,7 @@
 """Linear memories: bytes that WebAssembly and Python share.
 
 Whether a view may exist is decided per memory. One that cannot move gives zero-copy views, which stay
-valid while WebAssembly grows it and keep the store alive; one that may move gives none, and is read
+valid while WebAssembly grows it and keep its bytes alive; one that may move gives none, and is read
 and written by copies. No access is ever cut short: what is out of range raises `IndexError`.
 """
 
@@ -41,8 +41,8 @@ _SCALARS = {
 class WasmMemory(Memory, StoreItem, AbstractMemory):
     """A linear memory in a store.
 
-    ``memory[i]`` is a byte and ``memory[a:b]`` are bytes; both can be assigned. ``memoryview(memory)``
-    (Python 3.12 and later) and `view` (everywhere) share its bytes without a copy.
+    ``memory[i]`` is a byte and ``memory[a:b]`` are bytes; both can be assigned. ``memoryview(memory)``, or
+    `view`, shares its bytes without a copy. (The pure-cffi backend has only `view` before Python 3.12.)
 
     >>> import wasmtime_rt as w
     >>> memory = w.WasmMemory(w.WasmStore(w.WasmEngine()), w.WasmMemoryType(1))
@@ -167,7 +167,7 @@ class WasmMemory(Memory, StoreItem, AbstractMemory):
     def view(self) -> memoryview:
         """A writable view of all its bytes, shared with WebAssembly: no copy is made.
 
-        The view covers the size of now and stays valid while the memory grows; it keeps the store
+        The view covers the size of now and stays valid while the memory grows; it keeps the bytes
         alive, and `WasmStore.close` is refused until it is gone.
 
         Raises:

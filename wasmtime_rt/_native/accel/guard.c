@@ -47,10 +47,9 @@ int guard_enter_first(Guard *guard) {
     return 0;
 }
 
-int guard_leave_last(Guard *guard, unsigned depth) {
+int guard_leave_last(Guard *guard) {
     int result = 0;
     PyObject *pending = NULL;
-    (void)depth;
     if (guard->on_leave) {
         PyObject *hook = Py_NewRef(guard->on_leave);
         pending = PyErr_Occurred() ? take_exception() : NULL;

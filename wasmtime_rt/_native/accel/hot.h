@@ -32,7 +32,7 @@ static inline size_t stack_left(void) {
 
 int guard_refuse(Guard *guard);      /* raises, returns -1 */
 int guard_enter_first(Guard *guard); /* what only the outermost entry does: -1 with an exception */
-int guard_leave_last(Guard *guard, unsigned depth);
+int guard_leave_last(Guard *guard);  /* the same for leaving, where something waits for it */
 
 static inline int guard_enter_inline(Guard *guard) {
     unsigned long here = thread_ident();
@@ -46,7 +46,7 @@ static inline int guard_enter_inline(Guard *guard) {
 
 static inline int guard_leave_inline(Guard *guard) {
     if (guard->depth == 1 && (guard->on_leave || guard->closed))
-        return guard_leave_last(guard, 1);
+        return guard_leave_last(guard);
     if (--guard->depth == 0)
         guard->owner = 0;
     return 0;

@@ -124,15 +124,6 @@ class Handle:
             raise ClosedError(f"this {self._name} was closed")
         return pointer
 
-    def get_address(self) -> int:
-        """The pointer as a number, for a call that does not drop the GIL.
-
-        Raises:
-            ClosedError: `close` was called.
-        """
-        self.get()
-        return self.address
-
     @property
     def is_open(self) -> bool:
         """Whether `get` will answer."""

@@ -68,7 +68,7 @@ accel = Extension(
     sources=[*map(str, sorted(NATIVE.glob("accel/*.c"))), str(NATIVE / "shared.c")],
     depends=[*map(str, [*NATIVE.glob("**/*.h"), *Path("include").glob("**/*.h")])],
     include_dirs=[str(NATIVE), str(NATIVE / "accel")],
-    extra_compile_args=["-std=c11", "-fvisibility=hidden", *build_ffi.STRICT],
+    extra_compile_args=["-std=c11", "-fvisibility=hidden", "-fno-plt", *build_ffi.STRICT],
 )
 
 if os.environ.get("WASMTIME_RT_SANITIZE"):

@@ -46,7 +46,9 @@ void wrt_func_identity(const wasmtime_func_t *func, uintptr_t identity[2]);
  * An externref carries a key; Python maps keys to objects. When the engine drops the externref, on
  * whichever thread, the key goes onto a list that Python empties on its next way in.
  */
-typedef struct wrt_host_refs wrt_host_refs_t;
+typedef struct wrt_host_refs {
+    struct wrt_host_ref *dropped; /* the newest first */
+} wrt_host_refs_t;
 
 wrt_host_refs_t *wrt_host_refs_new(void);
 /* Only after the store is gone: its deletion drops the last externrefs. */

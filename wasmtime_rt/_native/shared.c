@@ -36,14 +36,10 @@ size_t wrt_stack_left(void) {
 
 /* ---- Host objects inside externrefs ---- */
 
-struct host_ref {
-    struct wrt_host_refs *owner;
+struct wrt_host_ref {
+    wrt_host_refs_t *owner;
     uint64_t key;
-    struct host_ref *next;
-};
-
-struct wrt_host_refs {
-    struct host_ref *dropped;
+    struct wrt_host_ref *next;
 };
 
 wrt_host_refs_t *wrt_host_refs_new(void) { return calloc(1, sizeof(wrt_host_refs_t)); }
@@ -60,8 +56,8 @@ bool wrt_host_refs_any(const wrt_host_refs_t *refs) {
 }
 
 static void drop_host_ref(void *data) {
-    struct host_ref *ref = data;
-    struct host_ref **head = &ref->owner->dropped;
+    struct wrt_host_ref *ref = data;
+    struct wrt_host_ref **head = &ref->owner->dropped;
     ref->next = __atomic_load_n(head, __ATOMIC_RELAXED);
     while (!__atomic_compare_exchange_n(head, &ref->next, ref, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         ;
@@ -69,15 +65,15 @@ static void drop_host_ref(void *data) {
 
 bool wrt_host_ref_new(
     wasmtime_context_t *context, wrt_host_refs_t *refs, uint64_t key, wasmtime_externref_t *out) {
-    struct host_ref *ref = malloc(sizeof *ref);
+    struct wrt_host_ref *ref = malloc(sizeof *ref);
     if (!ref)
         return false;
-    *ref = (struct host_ref){refs, key, NULL};
+    *ref = (struct wrt_host_ref){refs, key, NULL};
     return wasmtime_externref_new(context, ref, drop_host_ref, out);
 }
 
 uint64_t wrt_host_ref_key(wasmtime_context_t *context, const wasmtime_externref_t *ref) {
-    const struct host_ref *host = wasmtime_externref_data(context, ref);
+    const struct wrt_host_ref *host = wasmtime_externref_data(context, ref);
     return host ? host->key : 0;
 }
 
@@ -85,7 +81,7 @@ size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max) 
     size_t count = 0;
     while (count < max) {
         /* Only the owner of the store takes, so the head that we read cannot be freed under us. */
-        struct host_ref *ref = __atomic_load_n(&refs->dropped, __ATOMIC_ACQUIRE);
+        struct wrt_host_ref *ref = __atomic_load_n(&refs->dropped, __ATOMIC_ACQUIRE);
         while (ref && !__atomic_compare_exchange_n(
                           &refs->dropped, &ref, ref->next, true, __ATOMIC_ACQUIRE, __ATOMIC_ACQUIRE))
             ;

@@ -94,7 +94,7 @@ void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *tra
 
 /* ---- Signatures ---- */
 
-enum kind { KIND_I32, KIND_I64, KIND_F32, KIND_F64, KIND_V128, KIND_FUNC, KIND_EXTERN, KIND_OTHER };
+enum kind { KIND_I32, KIND_I64, KIND_F32, KIND_F64, KIND_V128, KIND_FUNC, KIND_EXTERN, KIND_OTHER, NO_RESULT };
 
 typedef struct {
     PyObject_HEAD
@@ -108,6 +108,11 @@ typedef struct {
 PyObject *where_text(PyObject *name, const char *what, Py_ssize_t index, PyObject *type);
 
 /* Functions and host functions */
+
+/* Slots that plain calls have room for. */
+#define FEW_PLAIN 8
+
+
 typedef struct {
     PyObject_HEAD
     struct state *state;
@@ -118,9 +123,10 @@ typedef struct {
     PyObject *name;
     wasmtime_func_t func;
     char keep_gil;
+    /* Of the signature, where plain calls find it at once. The result is KIND_OTHER where there are several. */
+    unsigned char nparams, slots, result, params[FEW_PLAIN];
 } Function;
 
-PyObject *function_call_raw(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 PyObject *function_map(PyObject *self, PyObject *args);
 
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,

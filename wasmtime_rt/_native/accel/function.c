@@ -19,17 +19,7 @@ static int check_count(Function *self, Py_ssize_t given, PyObject *kwnames) {
     return 0;
 }
 
-/* Run with the GIL dropped, or kept where the program asked for that. Inside the guard. */
-static wasmtime_error_t *run_raw(Function *self, wasmtime_val_raw_t *slots, wasm_trap_t **trap) {
-    Guard *guard = self->guard;
-    size_t count = (size_t)self->signature->slots;
-    struct crossing outer = guard_cross(guard, self->store, self->keep_gil);
-    wasmtime_error_t *error = wasmtime_func_call_unchecked(guard->context, &self->func, slots, count, trap);
-    guard_return(guard, outer);
-    return error;
-}
-
-static PyObject *raw_results(Signature *sig, const wasmtime_val_raw_t *slots) {
+static __attribute__((noinline)) PyObject *raw_results(Signature *sig, const wasmtime_val_raw_t *slots) {
     if (sig->nresults == 1)
         return unpack_number(sig->results[0], slots);
     if (sig->nresults == 0)
@@ -46,31 +36,43 @@ static PyObject *raw_results(Signature *sig, const wasmtime_val_raw_t *slots) {
     return results;
 }
 
-PyObject *function_call_raw(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
+/* A call with its arguments in their slots. */
+static __attribute__((noinline)) PyObject *run_raw(Function *self, wasmtime_val_raw_t *slots) {
+    PyObject *result = NULL;
+    wasm_trap_t *trap = NULL;
+    if (guard_enter_running_inline(self->guard) < 0)
+        return NULL;
+    struct crossing outer = guard_cross(self->guard, self->store, self->keep_gil);
+    wasmtime_error_t *error = wasmtime_func_call_unchecked(
+        self->guard->context, &self->func, slots, (size_t)self->signature->slots, &trap);
+    guard_return(self->guard, outer);
+    if (error || trap)
+        guard_raise_failure(self->guard, error, trap);
+    else
+        result = raw_results(self->signature, slots);
+    if (guard_leave_running_inline(self->guard) < 0)
+        Py_CLEAR(result);
+    return result;
+}
+
+/* Any signature of numbers and vectors, from anywhere. */
+static __attribute__((noinline)) PyObject *call_raw(
+    Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
     Signature *sig = self->signature;
     wasmtime_val_raw_t few[FEW], *slots = few;
     PyObject *result = NULL;
-    wasm_trap_t *trap = NULL;
-    wasmtime_error_t *error;
     if (check_count(self, PyVectorcall_NARGS(nargsf), kwnames) < 0)
         return NULL;
     if (sig->slots > FEW && !(slots = PyMem_New(wasmtime_val_raw_t, (size_t)sig->slots)))
         return PyErr_NoMemory();
-    for (Py_ssize_t i = 0; i < sig->nparams; i++)
-        if (pack_number(sig, sig->params[i], args[i], slots + i, self->name, "argument", i) < 0)
-            goto done;
-    Py_INCREF(self);
-    if (guard_enter_running_inline(self->guard) == 0) {
-        error = run_raw(self, slots, &trap);
-        if (error || trap)
-            guard_raise_failure(self->guard, error, trap);
-        else
-            result = raw_results(sig, slots);
-        if (guard_leave_running_inline(self->guard) < 0)
-            Py_CLEAR(result);
+    Py_ssize_t i = 0;
+    while (i < sig->nparams && pack_number(sig, sig->params[i], args[i], slots + i, self->name, "argument", i) == 0)
+        i++;
+    if (i == sig->nparams) {
+        Py_INCREF(self);
+        result = run_raw(self, slots);
+        Py_DECREF(self);
     }
-    Py_DECREF(self);
-done:
     if (slots != few)
         PyMem_Free(slots);
     return result;
@@ -269,6 +271,88 @@ static PyObject *call_checked(Function *self, PyObject *const *args, size_t narg
     return result;
 }
 
+/* ---- Plain calls */
+
+/* The same for what nearly every call is: few and plain arguments, into a store where nobody is. Whatever is
+ * not so is for the general ways above, with nothing done yet that they would do again. There is a function
+ * for each kind of argument, since this is where the nanoseconds are.
+ */
+static inline __attribute__((always_inline)) PyObject *call_first(
+    Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames, enum kind kind) {
+    Guard *guard = self->guard;
+    wasmtime_val_raw_t slots[FEW_PLAIN];
+    wasm_trap_t *trap = NULL;
+    PyThreadState *thread = GIL_KEPT;
+    PyObject *result;
+    size_t count = self->nparams;
+    if (unlikely((size_t)PyVectorcall_NARGS(nargsf) != count || kwnames))
+        return call_raw(self, args, nargsf, kwnames);
+    for (size_t i = 0; i < count; i++)
+        if (unlikely(!pack_plain(kind == KIND_OTHER ? self->params[i] : kind, args[i], slots + i)))
+            return call_raw(self, args, nargsf, kwnames);
+    Py_INCREF(self);
+    if (unlikely(!guard_enter_first_inline(guard))) {
+        result = run_raw(self, slots);
+        Py_DECREF(self);
+        return result;
+    }
+    guard->caller = self->store;
+    if (!self->keep_gil)
+        thread = PyEval_SaveThread();
+    guard->released = thread;
+    wasmtime_error_t *error = wasmtime_func_call_unchecked(guard->context, &self->func, slots, self->slots, &trap);
+    if (thread != GIL_KEPT)
+        PyEval_RestoreThread(thread);
+    guard->released = NULL;
+    guard->caller = NULL;
+    if (unlikely(error || trap)) {
+        guard_raise_failure(guard, error, trap);
+        result = NULL;
+    } else if (kind != KIND_OTHER && self->result == kind) {
+        result = unpack_number(kind, slots);
+    } else if (self->result == NO_RESULT) {
+        result = Py_NewRef(Py_None);
+    } else {
+        result = raw_results(self->signature, slots);
+    }
+    if (unlikely(guard_leave_first_inline(guard) < 0))
+        Py_CLEAR(result);
+    Py_DECREF(self);
+    return result;
+}
+
+#define CALL_FIRST(name, kind) \
+    static PyObject *name(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) { \
+        return call_first(self, args, nargsf, kwnames, kind); \
+    }
+
+CALL_FIRST(call_first_i32, KIND_I32)
+CALL_FIRST(call_first_i64, KIND_I64)
+CALL_FIRST(call_first_f32, KIND_F32)
+CALL_FIRST(call_first_f64, KIND_F64)
+CALL_FIRST(call_first_v128, KIND_V128)
+CALL_FIRST(call_first_mixed, KIND_OTHER)
+
+/* How a function is called: the quickest way that its signature allows. */
+static vectorcallfunc way_of(Function *self) {
+    static PyObject *(*const of_one_kind[])(Function *, PyObject *const *, size_t, PyObject *) = {
+        call_first_i32, call_first_i64, call_first_f32, call_first_f64, call_first_v128};
+    Signature *sig = self->signature;
+    if (!sig->plain)
+        return (vectorcallfunc)call_checked;
+    if (sig->slots > FEW_PLAIN)
+        return (vectorcallfunc)call_raw;
+    self->nparams = (unsigned char)sig->nparams;
+    self->slots = (unsigned char)sig->slots;
+    self->result = sig->nresults == 0 ? NO_RESULT : sig->nresults == 1 ? sig->results[0] : KIND_OTHER;
+    memcpy(self->params, sig->params, self->nparams);
+    for (Py_ssize_t i = 1; i < sig->nparams; i++)
+        if (sig->params[i] != sig->params[0])
+            return (vectorcallfunc)call_first_mixed;
+    enum kind kind = sig->nparams ? sig->params[0] : self->result;
+    return (vectorcallfunc)(kind <= KIND_V128 ? of_one_kind[kind] : call_first_mixed);
+}
+
 static PyObject *call_unbound(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
     (void)args, (void)nargsf, (void)kwnames;
     return PyObject_CallMethod((PyObject *)self, "_refuse", NULL);
@@ -303,7 +387,7 @@ static PyObject *function_bind(Function *self, PyObject *args) {
     Py_XSETREF(self->name, Py_NewRef(name));
     self->func = *(const wasmtime_func_t *)(uintptr_t)address;
     self->keep_gil = (char)keep_gil;
-    self->vectorcall = (vectorcallfunc)(self->signature->plain ? function_call_raw : call_checked);
+    self->vectorcall = way_of(self);
     Py_RETURN_NONE;
 }
 

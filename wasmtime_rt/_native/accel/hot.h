@@ -6,6 +6,8 @@
 
 #include <math.h>
 
+#define unlikely(condition) __builtin_expect(!!(condition), 0)
+
 /* ---- This thread ---- */
 
 struct thread {
@@ -34,18 +36,22 @@ int guard_refuse(Guard *guard);      /* raises, returns -1 */
 int guard_enter_first(Guard *guard); /* what only the outermost entry does: -1 with an exception */
 int guard_leave_last(Guard *guard);  /* the same for leaving, where something waits for it */
 
+static inline int objects_were_dropped(const Guard *guard) {
+    return __atomic_load_n(&guard->refs->dropped, __ATOMIC_RELAXED) != NULL;
+}
+
 static inline int guard_enter_inline(Guard *guard) {
     unsigned long here = thread_ident();
     if (guard->closed || (guard->owner != here && guard->owner != 0))
         return guard_refuse(guard);
     guard->owner = here;
-    if (guard->depth++ == 0 && (guard->raised || wrt_host_refs_any(guard->refs)))
+    if (guard->depth++ == 0 && (guard->raised || objects_were_dropped(guard)))
         return guard_enter_first(guard);
     return 0;
 }
 
 static inline int guard_leave_inline(Guard *guard) {
-    if (guard->depth == 1 && (guard->on_leave || guard->closed))
+    if (unlikely((guard->on_leave || guard->closed) && guard->depth == 1))
         return guard_leave_last(guard);
     if (--guard->depth == 0)
         guard->owner = 0;
@@ -68,6 +74,28 @@ static inline int guard_enter_running_inline(Guard *guard) {
 static inline int guard_leave_running_inline(Guard *guard) {
     guard->activations--;
     return guard_leave_inline(guard);
+}
+
+/* Into a store where nobody is and where nothing waits: 1, or 0 where it is not so or the stack is too small. */
+static inline int guard_enter_first_inline(Guard *guard) {
+    char here;
+    unsigned long ident = this_thread.ident; /* 0, and then the stack is unknown too, before the first call */
+    if (unlikely(
+            guard->owner || guard->closed || guard->raised || !ident || objects_were_dropped(guard) ||
+            (uintptr_t)&here - this_thread.lowest_stack < guard->max_wasm_stack + STACK_MARGIN))
+        return 0;
+    guard->owner = ident;
+    guard->depth = guard->activations = 1;
+    return 1;
+}
+
+static inline int guard_leave_first_inline(Guard *guard) {
+    guard->activations = 0;
+    if (unlikely(guard->on_leave || guard->closed))
+        return guard_leave_last(guard);
+    guard->depth = 0;
+    guard->owner = 0;
+    return 0;
 }
 
 /* What changes around a call into the engine that drops the GIL. */
@@ -112,46 +140,42 @@ int pack_by_the_rules(
     Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
     Py_ssize_t index);
 
-static inline int pack_number(
-    Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
-    Py_ssize_t index) {
+/* 1 where `value` is a plain int, float or bytes in the range of its kind, and packed. */
+static inline int pack_plain(enum kind kind, PyObject *value, wasmtime_val_raw_t *slot) {
     long small;
     switch (kind) {
     case KIND_I32:
-        if (PyLong_CheckExact(value) && small_int(value, &small)) { /* a digit has 30 bits */
-            slot->i32 = (int32_t)small;
+        if (!PyLong_CheckExact(value) || !small_int(value, &small)) /* a digit has 30 bits */
             return 0;
-        }
-        break;
+        slot->i32 = (int32_t)small;
+        return 1;
     case KIND_I64:
-        if (PyLong_CheckExact(value) && small_int(value, &small)) {
-            slot->i64 = small;
+        if (!PyLong_CheckExact(value) || !small_int(value, &small))
             return 0;
-        }
-        break;
+        slot->i64 = small;
+        return 1;
     case KIND_F64:
-        if (PyFloat_CheckExact(value)) {
-            slot->f64 = PyFloat_AS_DOUBLE(value);
+        if (!PyFloat_CheckExact(value))
             return 0;
-        }
-        break;
+        slot->f64 = PyFloat_AS_DOUBLE(value);
+        return 1;
     case KIND_F32:
-        if (PyFloat_CheckExact(value)) {
-            double number = PyFloat_AS_DOUBLE(value);
-            float narrow = (float)number;
-            if (!isinf(narrow) || isinf(number)) {
-                slot->f32 = narrow;
-                return 0;
-            }
-        }
-        break;
-    default:
-        if (PyBytes_CheckExact(value) && PyBytes_GET_SIZE(value) == 16) {
-            memcpy(slot->v128, PyBytes_AS_STRING(value), 16);
+        if (!PyFloat_CheckExact(value))
             return 0;
-        }
+        slot->f32 = (float)PyFloat_AS_DOUBLE(value);
+        return !isinf(slot->f32) || isinf(PyFloat_AS_DOUBLE(value));
+    default:
+        if (!PyBytes_CheckExact(value) || PyBytes_GET_SIZE(value) != 16)
+            return 0;
+        memcpy(slot->v128, PyBytes_AS_STRING(value), 16);
+        return 1;
     }
-    return pack_by_the_rules(sig, kind, value, slot, name, what, index);
+}
+
+static inline int pack_number(
+    Signature *sig, enum kind kind, PyObject *value, wasmtime_val_raw_t *slot, PyObject *name, const char *what,
+    Py_ssize_t index) {
+    return pack_plain(kind, value, slot) ? 0 : pack_by_the_rules(sig, kind, value, slot, name, what, index);
 }
 
 static inline PyObject *unpack_number(enum kind kind, const wasmtime_val_raw_t *slot) {

@@ -5,12 +5,12 @@
 
 static const size_t SIZES[] = {4, 8, 4, 8, 16};
 
-/* How often, in nanoseconds, a run looks whether a signal waits for Python. */
+/* How often, in nanoseconds, a run looks whether a signal waits for Python, and after how many rows the clock. */
 #define PATIENCE 10000000
 #define LOOK_EVERY 64
 
 struct column {
-    char *at;
+    char *at; /* its next item */
     Py_ssize_t stride;
     size_t size;
 };
@@ -56,28 +56,70 @@ static inline void move(void *to, const void *from, size_t size) {
         memcpy(to, from, 16);
 }
 
-/* Rows from `first` on; returns where it stopped, with what stopped it, if anything did. */
-static Py_ssize_t run_rows(
-    Function *self, struct column *columns, wasmtime_val_raw_t *slots, Py_ssize_t first, Py_ssize_t rows,
-    wasmtime_error_t **error, wasm_trap_t **trap) {
-    Signature *sig = self->signature;
-    wasmtime_context_t *context = self->guard->context;
-    struct column *outs = columns + sig->nparams;
-    Py_ssize_t nparams = sig->nparams, nresults = sig->nresults, row = first;
-    size_t count = (size_t)sig->slots;
-    int64_t patience = now() + PATIENCE;
-    for (; row < rows; row++) {
-        if ((row - first) % LOOK_EVERY == LOOK_EVERY - 1 && now() > patience)
-            break;
-        for (Py_ssize_t i = 0; i < nparams; i++)
-            move(slots + i, columns[i].at + row * columns[i].stride, columns[i].size);
-        *error = wasmtime_func_call_unchecked(context, &self->func, slots, count, trap);
-        if (*error || *trap)
-            break;
-        for (Py_ssize_t i = 0; i < nresults; i++)
-            move(outs[i].at + row * outs[i].stride, slots + i, outs[i].size);
+struct run {
+    wasmtime_context_t *context;
+    const wasmtime_func_t *func;
+    wasmtime_val_raw_t *slots;
+    size_t count; /* of slots */
+    struct column *ins, *outs;
+    Py_ssize_t nins, nouts;
+    wasmtime_error_t *error;
+    wasm_trap_t *trap;
+};
+
+/* Up to so many rows, the columns moving on; returns how many went well. */
+static inline __attribute__((always_inline)) Py_ssize_t run_some(struct run *run, Py_ssize_t rows) {
+    for (Py_ssize_t row = 0; row < rows; row++) {
+        for (Py_ssize_t i = 0; i < run->nins; i++) {
+            struct column *in = run->ins + i;
+            move(run->slots + i, in->at, in->size);
+            in->at += in->stride;
+        }
+        run->error = wasmtime_func_call_unchecked(run->context, run->func, run->slots, run->count, &run->trap);
+        if (unlikely(run->error || run->trap))
+            return row;
+        for (Py_ssize_t i = 0; i < run->nouts; i++) {
+            struct column *out = run->outs + i;
+            move(out->at, run->slots + i, out->size);
+            out->at += out->stride;
+        }
     }
+    return rows;
+}
+
+/* The same where one item of eight bytes goes in and one comes out, which is what most runs do. */
+static inline __attribute__((always_inline)) Py_ssize_t run_some_of_one(struct run *run, Py_ssize_t rows) {
+    wasmtime_context_t *context = run->context;
+    const wasmtime_func_t *func = run->func;
+    Py_ssize_t from_stride = run->ins->stride, to_stride = run->outs->stride, row = 0;
+    char *from = run->ins->at, *to = run->outs->at;
+    wasmtime_val_raw_t slot;
+    wasm_trap_t *trap = NULL;
+    for (; row < rows; row++, from += from_stride, to += to_stride) {
+        move(&slot, from, 8);
+        wasmtime_error_t *error = wasmtime_func_call_unchecked(context, func, &slot, 1, &trap);
+        if (unlikely(error || trap)) {
+            run->error = error;
+            run->trap = trap;
+            break;
+        }
+        move(to, &slot, 8);
+    }
+    run->ins->at = from;
+    run->outs->at = to;
     return row;
+}
+
+/* Rows until one fails or Python should be asked whether a signal waits; returns how many went well. */
+static Py_ssize_t run_rows(struct run *run, Py_ssize_t rows) {
+    int of_one = run->nins == 1 && run->nouts == 1 && run->ins->size == 8 && run->outs->size == 8;
+    int64_t patience = now() + PATIENCE;
+    Py_ssize_t done = 0;
+    do {
+        Py_ssize_t some = rows - done < LOOK_EVERY ? rows - done : LOOK_EVERY;
+        done += of_one ? run_some_of_one(run, some) : run_some(run, some);
+    } while (!run->error && !run->trap && done < rows && now() < patience);
+    return done;
 }
 
 /* _map(inputs, outputs, rows) -> the row that it stopped at, raising what stopped it with that row */
@@ -109,14 +151,15 @@ PyObject *function_map(PyObject *object, PyObject *args) {
     if (guard_enter_running(self->guard) < 0)
         goto done;
     Guard *guard = self->guard;
-    wasmtime_error_t *error = NULL;
-    wasm_trap_t *trap = NULL;
+    struct run run = {
+        guard->context, &self->func, slots, (size_t)sig->slots, columns, columns + sig->nparams, sig->nparams,
+        sig->nresults, NULL, NULL};
     while (row < rows) {
         struct crossing outer = guard_cross(guard, self->store, 0);
-        row = run_rows(self, columns, slots, row, rows, &error, &trap);
+        row += run_rows(&run, rows - row);
         guard_return(guard, outer);
-        if (error || trap) {
-            guard_raise_failure(guard, error, trap);
+        if (run.error || run.trap) {
+            guard_raise_failure(guard, run.error, run.trap);
             break;
         }
         if (PyErr_CheckSignals() < 0)

@@ -8,14 +8,13 @@ accepted, so nothing is validated again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from ._record import Record
 
 _IMPORT, _TABLE, _EXPORT = 2, 4, 7
 _FUNC, _TABLE_KIND, _MEMORY, _GLOBAL, _TAG = range(5)
 
 
-class TableLimits(NamedTuple):
+class TableLimits(Record):
     """A table's limits in elements, and whether its indices are 64 bits wide."""
 
     min: int
@@ -23,8 +22,7 @@ class TableLimits(NamedTuple):
     is64: bool
 
 
-@dataclass
-class ModuleShape:
+class ModuleShape(Record):
     """A module's tables, and its exports that are imports.
 
     Attributes:
@@ -33,9 +31,9 @@ class ModuleShape:
         passed_on: For exports that are imports, by name, the position among all imports.
     """
 
-    imported_tables: dict[int, TableLimits] = field(default_factory=dict)
-    exported_tables: dict[str, TableLimits] = field(default_factory=dict)
-    passed_on: dict[str, int] = field(default_factory=dict)
+    imported_tables: dict[int, TableLimits]
+    exported_tables: dict[str, TableLimits]
+    passed_on: dict[str, int]
 
 
 class _Reader:
@@ -110,7 +108,7 @@ class _Reader:
 
 def module_shape(wasm: bytes) -> ModuleShape:
     """What there is to know about the module ``wasm``."""
-    found = ModuleShape()
+    found = ModuleShape({}, {}, {})
     tables: list[TableLimits] = []
     imported: list[list[int]] = [[], [], [], [], []]  # positions among all imports, by kind
     at = 8

@@ -158,8 +158,9 @@ def _externtype(pointer: Any, engine: Any, limits: TableLimits | None) -> WasmEx
         return memorytype(lib.wasm_externtype_as_memorytype_const(pointer))
     if kind == lib.WASM_EXTERN_TABLE:
         table = lib.wasm_externtype_as_tabletype_const(pointer)
-        minimum, maximum, is64 = limits or TableLimits(0, None, is64=False)
-        return WasmTableType(valtype(lib.wasm_tabletype_element(table), engine), minimum, maximum, is64)
+        limits = limits or TableLimits(0, None, is64=False)
+        element = valtype(lib.wasm_tabletype_element(table), engine)
+        return WasmTableType(element, limits.min, limits.max, limits.is64)
     tag = lib.wasm_externtype_as_tagtype_const(pointer)
     return WasmTagType(functype(lib.wasm_tagtype_functype(tag), engine))
 

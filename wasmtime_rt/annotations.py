@@ -7,10 +7,9 @@ therefore an error. References are annotated ``Annotated[object, WasmValType.EXT
 
 from __future__ import annotations
 
-import inspect
 import typing
 from collections.abc import Callable
-from types import FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Annotated, Any
 
 from .types import WasmFuncType, WasmValType
@@ -22,7 +21,7 @@ F64 = Annotated[float, WasmValType.F64]
 V128 = Annotated[bytes, WasmValType.V128]
 
 #: What the code of an ``async`` function is flagged with.
-ASYNC = inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR | inspect.CO_ITERABLE_COROUTINE
+ASYNC = 0x80 | 0x100 | 0x200  # coroutines, made by def too, and generators: as in `inspect`
 
 _SPELLINGS = (
     "annotate with wasmtime_rt.I32 or wasmtime_rt.I64, or give the type as "
@@ -44,8 +43,12 @@ def check_callable(function: object) -> Callable[..., Any]:
     if isinstance(function, FunctionType):
         if not function.__code__.co_flags & ASYNC:
             return function
+    elif isinstance(function, BuiltinFunctionType):
+        return function
     elif not callable(function):
         raise TypeError(f"host function: expected a callable, got {function!r}")
+    import inspect  # noqa: PLC0415  here and below: it takes a while, and few need it
+
     called = getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
     if any(
         check(each)
@@ -70,6 +73,8 @@ def signature_of(function: Callable[..., Any]) -> WasmFuncType:
     Raises:
         TypeError: An annotation is missing, is a plain ``int``, or is no WebAssembly type.
     """
+    import inspect  # noqa: PLC0415
+
     try:
         signature = inspect.signature(function)
         hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)

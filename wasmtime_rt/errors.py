@@ -24,7 +24,8 @@ call as itself.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from ._record import Record
 
 
 class WasmtimeError(Exception):
@@ -122,8 +123,7 @@ class TrapCode(enum.IntEnum):
         return unknown
 
 
-@dataclass(frozen=True)
-class WasmFrame:
+class WasmFrame(Record):
     """One call that was active when WebAssembly stopped.
 
     Attributes:

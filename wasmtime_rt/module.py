@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, Union, overload
 
 from ._abstract import AbstractModule, begin
@@ -53,6 +52,11 @@ def wat2wasm(text: str | bytes) -> bytes:
     return take_bytes(made)
 
 
+def _content(path: str | os.PathLike[str]) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
 def read_source(source: Source) -> bytes:
     """The binary module that ``source`` is, names, or spells.
 
@@ -64,7 +68,7 @@ def read_source(source: Source) -> bytes:
     if isinstance(source, str):
         return wat2wasm(source)
     if isinstance(source, os.PathLike):
-        data = Path(source).read_bytes()
+        data = _content(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     else:
@@ -142,7 +146,7 @@ class WasmModule(AbstractModule):
             CompileError: It is not valid.
             OSError: It cannot be read.
         """
-        return cls(engine, Path(path))
+        return cls(engine, _content(path))
 
     @staticmethod
     def validate(engine: WasmEngine, data: Source) -> None:

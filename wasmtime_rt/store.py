@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import operator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ._abstract import AbstractStore
 from ._core import StoreCore
 from ._failure import check
 from ._lowlevel import ffi, lib
+from ._record import Record
 from .engine import WasmEngine, check_engine
 from .errors import WasmtimeError
 from .wasi import WasiConfig, WasiStreams
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 _FUEL_MAX = 2**64 - 1
 
 
-@dataclass(frozen=True)
-class StoreLimits:
+class StoreLimits(Record):
     """How much a store may hold. ``None`` leaves a limit at the engine's own.
 
     Attributes:
@@ -38,7 +37,7 @@ class StoreLimits:
     tables: int | None = None
     memories: int | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         for name in ("memory_size", "table_elements", "instances", "tables", "memories"):
             value = getattr(self, name)
             if value is not None and not (

@@ -10,10 +10,10 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import ClassVar, TypeAlias
+from typing import Any, ClassVar, TypeAlias
 
 from ._abstract import WasmtimeType
+from ._record import Record
 
 PAGE_SIZE = 65536
 
@@ -82,8 +82,7 @@ def _is_heap_subtype(given: str | DefinedType, expected: str | DefinedType) -> b
     return step is not None
 
 
-@dataclass(frozen=True, repr=False)
-class WasmValType(WasmtimeType):
+class WasmValType(Record, WasmtimeType):
     """The type of a value: a number, a vector, or a reference.
 
     The class carries every number type and every nullable abstract reference type as a constant;
@@ -125,7 +124,7 @@ class WasmValType(WasmtimeType):
     NULLEXTERNREF: ClassVar[WasmValType]
     NULLEXNREF: ClassVar[WasmValType]
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.kind in _NUMBERS:
             if self.heap is not None or self.nullable:
                 raise ValueError(f"{self.kind} is no reference: it has no heap type and cannot be null")
@@ -147,6 +146,9 @@ class WasmValType(WasmtimeType):
     @functools.cached_property
     def _hash(self) -> int:
         return hash((self.kind, self.heap, self.nullable))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restored, self._values()
 
     @classmethod
     def ref(cls, heap: str | DefinedType, *, nullable: bool = True) -> WasmValType:
@@ -225,7 +227,11 @@ _BY_SPELLING: dict[str, WasmValType] = {}
 
 def _canonical(valtype: WasmValType) -> WasmValType:
     """The constant that is equal to ``valtype``, if there is one: comparing constants is cheap."""
-    return _BY_SPELLING.get(str(valtype), valtype) if isinstance(valtype.heap, str) else valtype
+    return valtype if isinstance(valtype.heap, DefinedType) else _BY_SPELLING.get(str(valtype), valtype)
+
+
+def _restored(kind: str, heap: str | DefinedType | None, nullable: bool) -> WasmValType:
+    return _canonical(WasmValType(kind, heap, nullable))
 
 
 for _name in _NUMBERS:
@@ -272,8 +278,7 @@ def _check_limits(minimum: int, maximum: int | None, ceiling: int, unit: str) ->
     return minimum, maximum
 
 
-@dataclass(frozen=True)
-class WasmLimits:
+class WasmLimits(Record):
     """How small and how large a memory or table may be.
 
     Attributes:
@@ -284,7 +289,7 @@ class WasmLimits:
     min: int
     max: int | None = None
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         _check_limits(self.min, self.max, 2**64 - 1, "units")
 
     def admits(self, size: int, maximum: int | None) -> bool:
@@ -295,8 +300,7 @@ class WasmLimits:
         return str(self.min) if self.max is None else f"{self.min} {self.max}"
 
 
-@dataclass(frozen=True, init=False)
-class WasmFuncType(WasmtimeType):
+class WasmFuncType(Record, WasmtimeType):
     """A function's signature.
 
     >>> str(WasmFuncType([WasmValType.I32, WasmValType.I32], [WasmValType.I64]))
@@ -313,8 +317,8 @@ class WasmFuncType(WasmtimeType):
     def __init__(
         self, params: Iterable[WasmValType | str] = (), results: Iterable[WasmValType | str] = ()
     ) -> None:
-        object.__setattr__(self, "params", _valtypes(params, "params"))
-        object.__setattr__(self, "results", _valtypes(results, "results"))
+        self._set("params", _valtypes(params, "params"))
+        self._set("results", _valtypes(results, "results"))
 
     def __hash__(self) -> int:
         return self._hash
@@ -337,8 +341,7 @@ class WasmFuncType(WasmtimeType):
         return f"(func{params}{results})"
 
 
-@dataclass(frozen=True)
-class WasmMemoryType(WasmtimeType):
+class WasmMemoryType(Record, WasmtimeType):
     """A linear memory's type.
 
     Attributes:
@@ -355,7 +358,7 @@ class WasmMemoryType(WasmtimeType):
     shared: bool = False
     page_size: int = PAGE_SIZE
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if self.page_size not in {1, PAGE_SIZE}:
             raise ValueError(f"page_size: expected 65536 or 1 byte, got {self.page_size!r}")
         address_space = 2**64 if self.is64 else 2**32
@@ -386,8 +389,7 @@ class WasmMemoryType(WasmtimeType):
         return f"(memory {'i64 ' if self.is64 else ''}{self.limits}{flags})"
 
 
-@dataclass(frozen=True)
-class WasmGlobalType(WasmtimeType):
+class WasmGlobalType(Record, WasmtimeType):
     """A global's type.
 
     Attributes:
@@ -398,8 +400,8 @@ class WasmGlobalType(WasmtimeType):
     content: WasmValType
     mutable: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "content", as_valtype(self.content))
+    def _check(self) -> None:
+        self._set("content", as_valtype(self.content))
         if not isinstance(self.mutable, bool):
             raise TypeError(f"mutable: expected a bool, got {self.mutable!r}")
 
@@ -413,8 +415,7 @@ class WasmGlobalType(WasmtimeType):
         return f"(global (mut {self.content}))" if self.mutable else f"(global {self.content})"
 
 
-@dataclass(frozen=True)
-class WasmTableType(WasmtimeType):
+class WasmTableType(Record, WasmtimeType):
     """A table's type.
 
     Attributes:
@@ -429,8 +430,8 @@ class WasmTableType(WasmtimeType):
     max: int | None = None
     is64: bool = False
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "element", as_valtype(self.element))
+    def _check(self) -> None:
+        self._set("element", as_valtype(self.element))
         if not self.element.is_ref:
             raise ValueError(f"element: expected a reference type, got {self.element}")
         _check_limits(self.min, self.max, 2**64 - 1 if self.is64 else 2**32 - 1, "elements")
@@ -453,8 +454,7 @@ class WasmTableType(WasmtimeType):
         return f"(table {'i64 ' if self.is64 else ''}{self.limits} {self.element})"
 
 
-@dataclass(frozen=True)
-class WasmTagType(WasmtimeType):
+class WasmTagType(Record, WasmtimeType):
     """A tag's type: what an exception with this tag carries.
 
     Attributes:
@@ -475,8 +475,7 @@ WasmExternType: TypeAlias = WasmFuncType | WasmMemoryType | WasmGlobalType | Was
 """The type of anything that modules import and export."""
 
 
-@dataclass(frozen=True)
-class WasmImportType(WasmtimeType):
+class WasmImportType(Record, WasmtimeType):
     """What a module asks for.
 
     Attributes:
@@ -493,8 +492,7 @@ class WasmImportType(WasmtimeType):
         return f'(import "{self.module}" "{self.name}" {self.type})'
 
 
-@dataclass(frozen=True)
-class WasmExportType(WasmtimeType):
+class WasmExportType(Record, WasmtimeType):
     """What a module offers.
 
     Attributes:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 import operator
 import struct
-from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, overload
+from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from ._abstract import AbstractFunc, WasmtimeValue
 from .types import WasmValType
@@ -23,13 +23,13 @@ _INT_BITS = {"i32": 32, "i64": 64}
 _FLOAT_FORMATS = {"f32": ("<f", "<I"), "f64": ("<d", "<Q")}
 
 
-class Where(NamedTuple):
+class Where:
     """Where a value stands, for error messages; the text is made only when it is wanted."""
 
-    name: str
-    what: str
-    position: int
-    type: object
+    __slots__ = ("name", "position", "type", "what")
+
+    def __init__(self, name: str, what: str, position: int, type_: object) -> None:
+        self.name, self.what, self.position, self.type = name, what, position, type_
 
     def __str__(self) -> str:
         return f"{self.name}: {self.what} {self.position} ({self.type})"

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, Union
 
 from ._lowlevel import ffi, lib
+from ._record import Record
 from .errors import WasmtimeError
 
 
@@ -22,8 +23,7 @@ class BinaryWriter(Protocol):
         """Take ``data``."""
 
 
-@dataclass(frozen=True)
-class WritableDir:
+class WritableDir(Record):
     """A folder of the host in which a program may create, change and delete; made by `rw`."""
 
     path: str
@@ -55,8 +55,7 @@ def _path(value: object, what: str) -> bytes:
     return _text(os.fspath(value) if isinstance(value, os.PathLike) else value, what)
 
 
-@dataclass(frozen=True)
-class WasiConfig:
+class WasiConfig(Record):
     """What a WASI program may see. A plain value, used for any number of stores.
 
     Attributes:
@@ -77,18 +76,18 @@ class WasiConfig:
     """
 
     argv: Sequence[str] = ()
-    env: Mapping[str, str] = field(default_factory=dict)
+    env: Mapping[str, str] = MappingProxyType({})
     stdin: Input = None
     stdout: Output = None
     stderr: Output = None
-    preopens: Mapping[str, HostDir] = field(default_factory=dict)
+    preopens: Mapping[str, HostDir] = MappingProxyType({})
 
-    def __post_init__(self) -> None:
+    def _check(self) -> None:
         if isinstance(self.argv, (str, bytes)):
             raise TypeError(f"argv: expected a sequence of str, got {self.argv!r}")
-        object.__setattr__(self, "argv", tuple(self.argv))
-        object.__setattr__(self, "env", dict(self.env))
-        object.__setattr__(self, "preopens", dict(self.preopens))
+        self._set("argv", tuple(self.argv))
+        self._set("env", dict(self.env))
+        self._set("preopens", dict(self.preopens))
         for i, argument in enumerate(self.argv):
             _text(argument, f"argv[{i}]")
         for name, value in self.env.items():

@@ -50,12 +50,13 @@ from .errors import (
     WrongEngineError,
     WrongStoreError,
 )
-from .func import TypedFunc, WasmFunc, WasmRef
+from .func import TypedFunc, WasmFunc
 from .globals import WasmGlobal
 from .instance import WasmExports, WasmExtern, WasmInstance, instantiate
 from .linker import WasmLinker
 from .memory import WasmMemory
 from .module import WasmModule, wat2wasm
+from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
 from .store import StoreLimits, WasmStore
 from .table import WasmTable
 from .tag import WasmTag
@@ -63,6 +64,7 @@ from .types import (
     DefinedType,
     WasmExportType,
     WasmExternType,
+    WasmFieldType,
     WasmFuncType,
     WasmGlobalType,
     WasmImportType,
@@ -77,6 +79,7 @@ from .values import (
     WasmF32,
     WasmF64,
     WasmFuncRef,
+    WasmI31,
     WasmI32,
     WasmI64,
     WasmV128,
@@ -111,13 +114,18 @@ __all__ = [
     "WasmFunc",
     "WasmGlobal",
     "WasmMemory",
-    "WasmRef",
     "WasmTable",
     "WasmTag",
+    # References to what the engine keeps
+    "WasmArray",
+    "WasmExternalized",
+    "WasmRef",
+    "WasmStruct",
     # Types
     "DefinedType",
     "WasmExportType",
     "WasmExternType",
+    "WasmFieldType",
     "WasmFuncType",
     "WasmGlobalType",
     "WasmImportType",
@@ -136,6 +144,7 @@ __all__ = [
     "WasmF32",
     "WasmF64",
     "WasmFuncRef",
+    "WasmI31",
     "WasmI32",
     "WasmI64",
     "WasmV128",

@@ -16,11 +16,13 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from . import _convert
 from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
 from ._failure import failure
-from ._lowlevel import NULL, Handle, ffi, lib
+from ._lowlevel import NULL, Handle, address_of, ffi, lib
 from ._messages import bad_results, no_keywords, not_pinned, out_of_range, wrong_count
+from .errors import WasmException
 from .types import WasmFuncType
 from .values import Where, number
 
@@ -165,7 +167,7 @@ class Function:
 
     def _map(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], rows: int) -> int:
         """Call it once per row; the columns were checked. Returns the number of rows."""
-        resolved, core = self._resolved, self._store._core
+        resolved, store, core = self._resolved, self._store, self._store._core
         slots, buffer, trap = resolved.take_scratch()
         columns = [
             _Column(column, valtype, rows)
@@ -174,7 +176,7 @@ class Function:
         into, out = columns[: len(inputs)], columns[len(inputs) :]
         row = 0
         try:
-            with core.running(self._store) as context:
+            with core.running(store) as context:
                 for row in range(rows):
                     for i, column in enumerate(into):
                         buffer[i * SLOT : i * SLOT + column.width] = column[row]
@@ -182,7 +184,7 @@ class Function:
                         context, self._handle_to_call, slots, resolved.slots, trap
                     )
                     if error != NULL or trap[0] != NULL:
-                        raise failure(context, error, trap[0], core.take_raised())
+                        raise failure(store, context, error, trap[0], core.take_raised())
                     for i, column in enumerate(out):
                         column[row] = buffer[i * SLOT : i * SLOT + column.width]
         except BaseException as problem:
@@ -230,7 +232,7 @@ def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> 
         with core.running(store) as context:
             error = lib.wasmtime_func_call_unchecked(context, handle, slots, resolved.slots, trap)
             if error != NULL or trap[0] != NULL:
-                raise failure(context, error, trap[0], core.take_raised())
+                raise failure(store, context, error, trap[0], core.take_raised())
         results = resolved.unpack_results(buffer)
         resolved.give_back(scratch)
         return results
@@ -253,7 +255,7 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
                 with core.running(store):
                     error = lib.wasmtime_func_call(context, handle, vals, nparams, results, nresults, trap)
                 if error != NULL or trap[0] != NULL:
-                    raise failure(context, error, trap[0], core.take_raised())
+                    raise failure(store, context, error, trap[0], core.take_raised())
                 return resolved.join([from_val(store, context, results + i) for i in range(nresults)])
             finally:
                 release(vals, nparams)
@@ -321,7 +323,7 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
     with core.running(store) as context:
         error = lib.wasmtime_instance_new(context, pointer, items, len(items), handle, trap)
         if error != NULL or trap[0] != NULL:
-            raise failure(context, error, trap[0], core.take_raised())
+            raise failure(store, context, error, trap[0], core.take_raised())
     return bytes(ffi.buffer(handle))
 
 
@@ -340,13 +342,25 @@ def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) 
     return 0
 
 
+def _keep_raised(core: StoreCore, raised: BaseException) -> int:
+    """Keep what a host function raised until the call that led there ends; the answer for the engine."""
+    store, answer = core.caller, 0
+    if store is not None and isinstance(raised, WasmException):
+        try:
+            with core as context:
+                answer = address_of(_convert.wrappers.throw(store, context, raised))
+        except BaseException as worse:  # noqa: BLE001  likewise
+            raised = worse
+    core.raised = raised
+    return answer
+
+
 def _wrt_python_host_call(store: int, host: int, _caller: Any, slots: Any, _count: int) -> int:
     core = core_of(store)
     try:
         core.hosts[host].run_raw(slots)
     except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
-        core.raised = raised
-        return 0
+        return _keep_raised(core, raised)
     return 1
 
 
@@ -357,8 +371,7 @@ def _wrt_python_host_call_values(
     try:
         core.hosts[host].run_checked(core, args, results)
     except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
-        core.raised = raised
-        return 0
+        return _keep_raised(core, raised)
     return 1
 
 

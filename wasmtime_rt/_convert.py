@@ -4,38 +4,49 @@ A value that Python writes is a root that Python releases with `release` after t
 results of a host function, which the engine takes over. What comes out is turned into Python objects
 by `from_val`, which leaves the root alone.
 
-Functions and opaque references are classes of a floor above; they register themselves in `wrappers`.
+What references come out as are classes of a floor above; they register themselves in `wrappers`.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ._abstract import AbstractFunc
+from ._abstract import AbstractFunc, WasmtimeValue
 from ._lowlevel import ffi, lib, own
-from .errors import ClosedError, WrongStoreError
+from .errors import ClosedError, WasmException, WrongStoreError
 from .types import WasmValType
-from .values import WasmValue, number, shown
+from .values import WasmI31, WasmValue, number, shown
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from .store import WasmStore
 
 _NUMBER_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3}
 _NUMBER_FIELDS = ("i32", "i64", "f32", "f64")
 _REF_KINDS = {"func": 5, "extern": 6, "any": 7, "exn": 8}
+_BOTTOMS = ("nofunc", "noextern", "none", "noexn")
 
 
-class _Wrappers(Protocol):
-    """What the object model registers at the seam."""
+class _Wrappers:
+    """What the object model registers; roots are borrowed, unless it says otherwise."""
 
-    def func(self, store: WasmStore, handle: Any) -> AbstractFunc:
-        """The Python function for a ``wasmtime_func_t *``, which it keeps."""
+    #: (store, func): the function for a ``wasmtime_func_t *``, which it keeps.
+    func: Callable[[WasmStore, Any], AbstractFunc]
+    #: (store, context, root): the struct, or the array, behind a ``wasmtime_anyref_t *``.
+    struct: Callable[[WasmStore, Any, Any], object]
+    array: Callable[[WasmStore, Any, Any], object]
+    #: (store, context, root, value): the object for a ``wasmtime_externref_t *``, ``value`` underneath.
+    externalized: Callable[[WasmStore, Any, Any, object], object]
+    #: (store, context, root): the exception for a ``wasmtime_exnref_t *``.
+    exception: Callable[[WasmStore, Any, Any], WasmException]
+    #: (store, context, exception, out, where): write it as a root of its own.
+    write_exception: Callable[[WasmStore, Any, WasmException, Any, object], None]
+    #: (store, context, exception): make it pending; the trap to answer with.
+    throw: Callable[[WasmStore, Any, WasmException], Any]
 
-    def ref(self, store: WasmStore, value: Any) -> object:
-        """The Python object for a reference that is no host object: a ``wasmtime_val_t *``, copied."""
 
-
-wrappers: _Wrappers = None  # type: ignore[assignment]  # until the object model is imported
+wrappers: _Wrappers = _Wrappers()
 
 
 def new_vals(count: int) -> Any:
@@ -85,33 +96,89 @@ def to_val(
             raise TypeError(f"{where}: expected a value of type {valtype}, got {value!r}")
         value = value.value
     hierarchy = str(valtype.hierarchy)
-    ref_kind = _REF_KINDS[hierarchy]
     if value is None:
         if not valtype.nullable:
             raise TypeError(f"{where}: expected a reference that is not null, got None")
         ffi.cast("uint64_t *", ffi.addressof(out.of))[0] = 0
-        out.kind = ref_kind
-        return
-    handle = getattr(value, "_handle", None)
-    if hierarchy == "func":
-        if not isinstance(value, AbstractFunc):
-            raise TypeError(f"{where}: expected a WasmFunc or None, got {shown(value)}")
-        if handle is None:
-            raise ClosedError(f"{where}: {shown(value)} was closed")
-        check_store(store, value, where)
-        out.of.funcref = handle[0]
-    elif isinstance(value, OpaqueRef):
-        check_store(store, value, where)
-        if value._value.kind != ref_kind:
-            raise TypeError(f"{where}: expected a value of type {valtype}, got {shown(value)}")
-        lib.wasmtime_val_clone(value._value, out)
+    elif valtype.heap in _BOTTOMS:
+        raise TypeError(f"{where}: expected None, the only value of type {valtype}, got {shown(value)}")
+    elif hierarchy == "func":
+        _write_func(store, value, out, where)
     elif hierarchy == "extern":
-        if valtype.heap == "noextern":
-            raise TypeError(f"{where}: expected None, the only value of type {valtype}, got {shown(value)}")
-        store._core.new_object(context, value, ffi.addressof(out.of, "externref"))
+        _write_extern(store, context, value, ffi.addressof(out.of, "externref"), where)
+    elif hierarchy == "any":
+        _write_any(store, context, value, valtype, ffi.addressof(out.of, "anyref"), where)
+    elif isinstance(value, WasmException):
+        wrappers.write_exception(store, context, value, ffi.addressof(out.of, "exnref"), where)
+    else:
+        raise TypeError(f"{where}: expected a WasmException or None, got {shown(value)}")
+    out.kind = _REF_KINDS[hierarchy]
+
+
+def _write_func(store: WasmStore, value: object, out: Any, where: object) -> None:
+    if not isinstance(value, AbstractFunc):
+        raise TypeError(f"{where}: expected a WasmFunc or None, got {shown(value)}")
+    handle = getattr(value, "_handle", None)
+    if handle is None:
+        raise ClosedError(f"{where}: {shown(value)} was closed")
+    check_store(store, value, where)
+    out.of.funcref = handle[0]
+
+
+def _write_extern(store: WasmStore, context: Any, value: object, out: Any, where: object) -> None:
+    """Write ``value`` as an externref; what belongs to the engine is externalized on the way."""
+    if isinstance(value, HeldRef):
+        check_store(store, value, where)
+        if value.hierarchy == "extern":
+            lib.wasmtime_externref_clone(value._root, out)
+        else:
+            _externalize(context, value._root, out)
+    elif isinstance(value, WasmI31):
+        inner = ffi.new("wasmtime_anyref_t *")
+        lib.wasmtime_anyref_from_i31(context, value.unsigned, inner)
+        _externalize(context, inner, out)
+        lib.wasmtime_anyref_unroot(inner)
+    else:
+        store._core.new_object(context, value, out)
+
+
+def _write_any(
+    store: WasmStore, context: Any, value: object, valtype: WasmValType, out: Any, where: object
+) -> None:
+    """Write ``value`` as an anyref; a host object is internalized on the way."""
+    heap = valtype.heap
+    if isinstance(value, HeldRef):
+        check_store(store, value, where)
+        if value.hierarchy == "extern":
+            _internalize(context, value._root, out)
+        elif heap in value.heaps or not isinstance(heap, str):  # the engine compares defined types
+            lib.wasmtime_anyref_clone(value._root, out)
+        else:
+            raise TypeError(f"{where}: expected a value of type {valtype}, got {shown(value)}")
+    elif isinstance(value, WasmI31) and heap in WasmI31.heaps:
+        lib.wasmtime_anyref_from_i31(context, value.unsigned, out)
+    elif heap == "i31" and isinstance(value, int):
+        lib.wasmtime_anyref_from_i31(context, WasmI31(value).unsigned, out)
+    elif heap == "any" and not isinstance(value, WasmI31):
+        outer = ffi.new("wasmtime_externref_t *")
+        store._core.new_object(context, value, outer)
+        _internalize(context, outer, out)
+        lib.wasmtime_externref_unroot(outer)
     else:
         raise TypeError(f"{where}: expected a value of type {valtype}, got {shown(value)}")
-    out.kind = ref_kind
+
+
+# The engine's two conversions change nothing but the type, which raw references do not carry.
+
+
+def _externalize(context: Any, given: Any, out: Any) -> None:
+    """``extern.convert_any``: both are roots of their own."""
+    lib.wasmtime_externref_from_raw(context, lib.wasmtime_anyref_to_raw(context, given), out)
+
+
+def _internalize(context: Any, given: Any, out: Any) -> None:
+    """``any.convert_extern``: both are roots of their own."""
+    lib.wasmtime_anyref_from_raw(context, lib.wasmtime_externref_to_raw(context, given), out)
 
 
 def from_val(store: WasmStore, context: Any, val: Any) -> Any:
@@ -126,10 +193,38 @@ def from_val(store: WasmStore, context: Any, val: Any) -> Any:
     if kind == lib.WASMTIME_FUNCREF:
         return wrappers.func(store, ffi.new("wasmtime_func_t *", val.of.funcref))
     if kind == lib.WASMTIME_EXTERNREF:
-        key = lib.wrt_host_ref_key(context, ffi.addressof(val.of, "externref"))
-        if key:
-            return store._core.objects[key]
-    return wrappers.ref(store, val)
+        return _from_extern(store, context, ffi.addressof(val.of, "externref"))
+    if kind == lib.WASMTIME_ANYREF:
+        return _from_any(store, context, ffi.addressof(val.of, "anyref"))
+    return wrappers.exception(store, context, ffi.addressof(val.of, "exnref"))
+
+
+def _from_extern(store: WasmStore, context: Any, given: Any) -> Any:
+    key = lib.wrt_host_ref_key(context, given)
+    if key:
+        return store._core.objects[key]
+    inner = ffi.new("wasmtime_anyref_t *")
+    _internalize(context, given, inner)
+    try:
+        return wrappers.externalized(store, context, given, _from_any(store, context, inner))
+    finally:
+        lib.wasmtime_anyref_unroot(inner)
+
+
+def _from_any(store: WasmStore, context: Any, given: Any) -> Any:
+    number = ffi.new("int32_t *")
+    if lib.wasmtime_anyref_i31_get_s(context, given, number):
+        return WasmI31(number[0])
+    if lib.wasmtime_anyref_is_struct(context, given):
+        return wrappers.struct(store, context, given)
+    if lib.wasmtime_anyref_is_array(context, given):
+        return wrappers.array(store, context, given)
+    outer = ffi.new("wasmtime_externref_t *")
+    _externalize(context, given, outer)
+    try:
+        return store._core.objects[lib.wrt_host_ref_key(context, outer)]
+    finally:
+        lib.wasmtime_externref_unroot(outer)
 
 
 def value_from_val(store: WasmStore, context: Any, val: Any, valtype: WasmValType) -> WasmValue[Any]:
@@ -141,22 +236,41 @@ def value_from_val(store: WasmStore, context: Any, val: Any, valtype: WasmValTyp
     return WasmValue._make(valtype, from_val(store, context, val))
 
 
-class OpaqueRef:
-    """A reference to something inside the engine; the object model's class for it derives from this.
+class HeldRef(WasmtimeValue):
+    """A root: a reference to something inside the engine, which stays alive while Python holds it.
+
+    Two of them are equal where they refer to the same thing. The object model's classes derive from this.
 
     Attributes:
-        _value: A ``wasmtime_val_t *``, which is a root while ``_owner`` is.
+        hierarchy: ``"any"``, ``"extern"`` or ``"exn"``: what kind of root it is.
+        heaps: The abstract heap types that it is of.
     """
 
-    __slots__ = ("_owner", "_store", "_value")
+    __slots__ = ("__weakref__", "_owner", "_raw", "_root", "_store")
+    hierarchy: ClassVar[str]
+    heaps: ClassVar[frozenset[str]]
     _store: WasmStore
-    _value: Any
+    _root: Any
 
-    def _hold(self, store: WasmStore, val: Any) -> None:
-        self._store = store
-        copy = ffi.new("wasmtime_val_t *")
-        lib.wasmtime_val_clone(val, copy)
-        self._value, self._owner = copy, own(copy, "wasmtime_val_unroot", copy)
+    def _hold(self, store: WasmStore, context: Any, root: Any) -> None:
+        """Hold what the borrowed ``root`` refers to. Inside the guard."""
+        name = {"any": "anyref", "extern": "externref", "exn": "exnref"}[self.hierarchy]
+        held = ffi.new(f"wasmtime_{name}_t *")
+        getattr(lib, f"wasmtime_{name}_clone")(root, held)
+        self._store, self._root = store, held
+        self._owner = own(held, f"wasmtime_{name}_unroot", held)
+        self._raw: int = getattr(lib, f"wasmtime_{name}_to_raw")(context, held)  # objects do not move
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, HeldRef):
+            return NotImplemented
+        return (self._store is other._store and self._raw == other._raw) and type(self) is type(other)
+
+    def __hash__(self) -> int:
+        return hash((self._store._core.number, self._raw))
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} in store {self._store._core.number}>"
 
 
 def check_store(store: WasmStore, item: Any, where: object) -> None:

@@ -8,10 +8,14 @@ program, the trap code, the engine's message.
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from . import _convert
 from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
 from .errors import TrapCode, WasmException, WasmExit, WasmFrame, WasmtimeError, WasmTrap
+
+if TYPE_CHECKING:
+    from .store import WasmStore
 
 _NOTE = "WebAssembly frames (innermost first):"
 
@@ -56,11 +60,14 @@ def _frames(vector: Any) -> tuple[WasmFrame, ...]:
     return tuple(frames)
 
 
-def failure(context: Any, error: Any, trap: Any, raised: BaseException | None) -> BaseException:
+def failure(
+    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
+) -> BaseException:
     """The exception that a call ended with; ``error`` and ``trap`` are freed.
 
     Args:
-        context: The store that was entered.
+        store: The store that was entered.
+        context: The same in C.
         error: A ``wasmtime_error_t *`` or ``NULL``.
         trap: A ``wasm_trap_t *`` or ``NULL``.
         raised: The exception of a host function, if one raised during this call.
@@ -82,13 +89,22 @@ def failure(context: Any, error: Any, trap: Any, raised: BaseException | None) -
     exit_status = ffi.new("int *")
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
-    thrown = _take_exception(context)
+    thrown = _take_exception(store, context)
+    if (
+        isinstance(raised, WasmException)
+        and raised._held is not None
+        and raised._held != (thrown and thrown._held)
+    ):
+        raised = None  # it was thrown, and WebAssembly caught it: this is another failure
     if raised is not None:
+        if isinstance(raised, WasmException):
+            raised.frames = frames
         if not issubclass(type(raised), WasmExit):  # an exit is asked for, wherever it is asked for
             _note_frames(raised, frames)
         return raised
-    if thrown:
-        return WasmException(text, frames)
+    if thrown is not None:
+        thrown.frames, thrown._text = frames, text
+        return thrown
     if exited:
         return WasmExit(exit_status[0])
     if code is not None or frames:
@@ -96,14 +112,15 @@ def failure(context: Any, error: Any, trap: Any, raised: BaseException | None) -
     return WasmtimeError(text)
 
 
-def _take_exception(context: Any) -> bool:
+def _take_exception(store: WasmStore, context: Any) -> WasmException | None:
     """Take the exception that is pending on the store, if there is one: it would turn up later."""
-    if not lib.wasmtime_context_has_exception(context):
-        return False
-    exception = ffi.new("wasmtime_exnref_t *")
-    if lib.wasmtime_context_take_exception(context, exception):
-        lib.wasmtime_exnref_unroot(exception)
-    return True
+    root = ffi.new("wasmtime_exnref_t *")
+    if not lib.wasmtime_context_take_exception(context, root):
+        return None
+    try:
+        return _convert.wrappers.exception(store, context, root)
+    finally:
+        lib.wasmtime_exnref_unroot(root)
 
 
 def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:

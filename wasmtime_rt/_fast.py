@@ -11,11 +11,13 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _guard, _messages
+from . import _convert, _guard, _messages
+from ._abstract import WasmtimeValue
 from ._backend import accel
 from ._convert import from_val, to_val
 from ._failure import failure
 from ._lowlevel import Handle, address_of, ffi
+from .errors import WasmException
 from .types import WasmFuncType, WasmValType
 from .values import Where, number
 
@@ -121,8 +123,12 @@ def _context(address: int) -> Any:
     return ffi.cast("wasmtime_context_t *", address)
 
 
-def _failure(context: Any, error: int, trap: int, raised: BaseException | None) -> BaseException:
-    return failure(context, ffi.cast("wasmtime_error_t *", error), ffi.cast("wasm_trap_t *", trap), raised)
+def _failure(
+    store: WasmStore, context: Any, error: int, trap: int, raised: BaseException | None
+) -> BaseException:
+    return failure(
+        store, context, ffi.cast("wasmtime_error_t *", error), ffi.cast("wasm_trap_t *", trap), raised
+    )
 
 
 def _to_val(
@@ -138,18 +144,26 @@ def _from_val(store: WasmStore, address: int) -> Any:
         return from_val(store, context, ffi.cast("wasmtime_val_t *", address))
 
 
-for _name, _function in (
+def _throw(store: WasmStore, exception: WasmException) -> int:
+    with store._core as context:
+        return address_of(_convert.wrappers.throw(store, context, exception))
+
+
+for _name, _work in (
     ("context", _context),
     ("number", number),
     ("refuse", _guard.refuse),
     ("small_stack", _guard.small_stack),
     ("heap_full", _guard.heap_full),
     ("failure", _failure),
+    ("throw", _throw),
+    ("wasm_exception", WasmException),
+    ("value_class", WasmtimeValue),
     ("to_val", _to_val),
     ("from_val", _from_val),
     ("bad_results", _messages.bad_results),
     ("out_of_range", _messages.out_of_range),
     ("not_pinned", _messages.not_pinned),
 ):
-    accel.register(_name, _function)
+    accel.register(_name, _work)
 accel.set_main_thread(threading.main_thread().ident)

@@ -217,7 +217,7 @@ class _Guard:
         """Let go of host objects; the store's core knows how."""
         raise NotImplementedError
 
-    def running(self, store: object = None) -> _Running:
+    def running(self, store: object) -> _Running:
         """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
         return _Running(self, store)
 

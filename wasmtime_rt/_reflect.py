@@ -8,6 +8,7 @@ engine can compare two of them.
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from ._binary import ModuleShape, TableLimits
@@ -18,6 +19,7 @@ from .types import (
     DefinedType,
     WasmExportType,
     WasmExternType,
+    WasmFieldType,
     WasmFuncType,
     WasmGlobalType,
     WasmImportType,
@@ -82,31 +84,114 @@ class EngineType(DefinedType):
     def _definition(self, of: Any) -> str:
         if self.kind == "func":
             return str(functype(of.concrete_func, self.engine))
-        field = ffi.new("wasmtime_field_type_t *")
         if self.kind == "array":
-            lib.wasmtime_array_type_element(of.concrete_array, field)
-            return f"(array {self._field(field)})"
+            return f"(array {self.element})"
         if self.kind == "struct":
-            fields = []
-            total = lib.wasmtime_struct_type_num_fields(of.concrete_struct)
-            for i in range(min(total, _MAX_FIELDS)):
-                lib.wasmtime_struct_type_field(of.concrete_struct, i, field)
-                fields.append(f" (field {self._field(field)})")
-            return f"(struct{''.join(fields)}{' ...' if total > _MAX_FIELDS else ''})"
+            count = lib.wasmtime_struct_type_num_fields(of.concrete_struct)
+            fields = "".join(f" (field {field})" for field in self._read_fields(of, min(count, _MAX_FIELDS)))
+            return f"(struct{fields}{' ...' if count > _MAX_FIELDS else ''})"
         tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
         try:
             return str(WasmTagType(functype(lib.wasm_tagtype_functype(tag), self.engine)))
         finally:
             lib.wasm_tagtype_delete(tag)
 
-    def _field(self, field: Any) -> str:
+    @property
+    def fields(self) -> tuple[WasmFieldType, ...]:
+        """The fields of a struct type."""
+        with defined(self) as of:
+            return self._read_fields(of, lib.wasmtime_struct_type_num_fields(of.concrete_struct))
+
+    @property
+    def element(self) -> WasmFieldType:
+        """The elements of an array type."""
+        field = ffi.new("wasmtime_field_type_t *")
+        with defined(self) as of:
+            lib.wasmtime_array_type_element(of.concrete_array, field)
+        return self._field(field)
+
+    @property
+    def func(self) -> WasmFuncType:
+        """The signature of a function type."""
+        with defined(self) as of:
+            return functype(of.concrete_func, self.engine)
+
+    def _read_fields(self, of: Any, count: int) -> tuple[WasmFieldType, ...]:
+        fields, field = [], ffi.new("wasmtime_field_type_t *")
+        for i in range(count):
+            lib.wasmtime_struct_type_field(of.concrete_struct, i, field)
+            fields.append(self._field(field))
+        return tuple(fields)
+
+    def _field(self, field: Any) -> WasmFieldType:
+        """A ``wasmtime_field_type_t *``, which is freed."""
         try:
-            packed = ("i8", "i16")
-            kind = field.storage.kind
-            text = packed[kind] if kind < len(packed) else str(valtype(field.storage.valtype, self.engine))
-            return f"(mut {text})" if field.mutable_ else text
+            kind, packed = field.storage.kind, ("i8", "i16")
+            storage = packed[kind] if kind < len(packed) else valtype(field.storage.valtype, self.engine)
+            return WasmFieldType(storage, bool(field.mutable_))
         finally:
             lib.wasmtime_field_type_delete(field)
+
+
+class defined:  # noqa: N801  a `with` block
+    """The definition of an `EngineType` as a ``wasmtime_heaptype_union_t``, borrowed for the block."""
+
+    def __init__(self, of: EngineType) -> None:
+        self._parts = ffi.new("wasmtime_valtype_t *")
+        lib.wasmtime_valtype_new(of.pointer, self._parts)
+
+    def __enter__(self) -> Any:
+        return self._parts.reftype.heaptype.of
+
+    def __exit__(self, *_exc: object) -> None:
+        lib.wasmtime_valtype_delete(self._parts)
+
+
+def owned_aggregate(kind: str, pointer: Any, engine: Any) -> EngineType:
+    """The type behind a ``wasmtime_struct_type_t *`` or ``wasmtime_array_type_t *``, which is freed."""
+    parts = ffi.new("wasmtime_valtype_t *")
+    parts.kind = lib.WASMTIME_VALTYPE_KIND_REF
+    parts.reftype.nullable = True
+    parts.reftype.heaptype.kind = _HEAPS.index(f"({kind})")
+    setattr(parts.reftype.heaptype.of, f"concrete_{kind}", pointer)
+    whole = lib.wasmtime_valtype_to_wasm(engine, parts)
+    getattr(lib, f"wasmtime_{kind}_type_delete")(pointer)
+    return EngineType(kind, whole, engine)
+
+
+def _fields_to_c(given: Sequence[WasmFieldType], engine: Any) -> tuple[Any, Any]:
+    """Field types as an array, and what keeps its parts alive."""
+    array = ffi.new("wasmtime_field_type_t[]", len(given) or 1)
+    kept = []
+    for out, field in zip(array, given, strict=False):
+        out.mutable_ = field.mutable
+        if isinstance(field.storage, str):
+            out.storage.kind = ("i8", "i16").index(field.storage)
+        else:
+            out.storage.kind = lib.WASMTIME_STORAGE_TYPE_KIND_VALTYPE
+            out.storage.valtype = held = ffi.gc(valtype_to_c(field.storage, engine), lib.wasm_valtype_delete)
+            kept.append(held)
+    return array, kept
+
+
+def struct_type(engine: Any, fields: Sequence[WasmFieldType]) -> EngineType:
+    """A struct type of ``engine``.
+
+    Raises:
+        WrongEngineError: A field's type is of another engine.
+    """
+    array, _kept = _fields_to_c(fields, engine)
+    return owned_aggregate("struct", lib.wasmtime_struct_type_new(engine, array, len(fields)), engine)
+
+
+def array_type(engine: Any, element: WasmFieldType) -> EngineType:
+    """An array type of ``engine``.
+
+    Raises:
+        WrongEngineError: The element's type is of another engine.
+    """
+    array, _kept = _fields_to_c([element], engine)
+    return owned_aggregate("array", lib.wasmtime_array_type_new(engine, array), engine)
 
 
 def valtype(pointer: Any, engine: Any) -> WasmValType:
@@ -281,3 +366,8 @@ def tabletype_to_c(given: WasmTableType, engine: Any) -> Any:
     limits = ffi.new("wasm_limits_t *", (given.min, 0xFFFFFFFF if given.max is None else given.max))
     made = lib.wasm_tabletype_new(valtype_to_c(given.element, engine), limits)
     return ffi.gc(made, lib.wasm_tabletype_delete)
+
+
+def tagtype_to_c(given: WasmTagType, engine: Any) -> Any:
+    """``given`` as a ``wasm_tagtype_t *`` that Python owns."""
+    return ffi.gc(lib.wasm_tagtype_new(functype_to_c(given.func, engine)), lib.wasm_tagtype_delete)

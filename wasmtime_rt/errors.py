@@ -24,6 +24,7 @@ call as itself.
 from __future__ import annotations
 
 import enum
+from typing import Any
 
 from ._record import Record
 
@@ -163,15 +164,33 @@ class WasmTrap(WasmtimeError):
 
 
 class WasmException(WasmtimeError):
-    """WebAssembly threw an exception that nothing in WebAssembly caught.
+    """A WebAssembly exception: thrown by WebAssembly and not caught there, or raised by a host function.
+
+    A host function that raises one throws it into WebAssembly, where a handler for its tag catches it.
+    As a value of type exnref it can be passed on.
+
+    Args:
+        tag: The `WasmTag` that names its kind.
+        *payload: A value for each parameter of the tag's type.
 
     Attributes:
-        frames: The calls that were active, innermost first.
+        tag: Its tag.
+        payload: What it carries, as a tuple.
+        frames: The calls that were active when nothing caught it, innermost first.
     """
 
-    def __init__(self, message: str, frames: tuple[WasmFrame, ...] = ()) -> None:
-        super().__init__(message)
-        self.frames = frames
+    def __init__(self, tag: Any, *payload: Any) -> None:
+        super().__init__(tag, *payload)
+        self.tag = tag
+        self.payload = payload
+        self.frames: tuple[WasmFrame, ...] = ()
+        self._held: Any = None  # its root in the store, once it has one
+        self._text = ""
+
+    def __str__(self) -> str:
+        carried = ", ".join(map(repr, self.payload))
+        said = f"WebAssembly exception {getattr(self.tag, 'type', self.tag)} with ({carried})"
+        return f"{said}: {self._text}" if self._text else said
 
 
 class WasmExit(WasmtimeError):

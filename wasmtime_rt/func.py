@@ -8,15 +8,18 @@ from typing import Any, ClassVar, NoReturn
 from . import _convert
 from ._abstract import AbstractFunc, begin
 from ._columns import Plan, note_row
-from ._convert import OpaqueRef
+from ._convert import new_vals, release, to_val, value_from_val
+from ._failure import failure
 from ._hot import Function, new_host_function
-from ._lowlevel import ffi, lib
+from ._lowlevel import NULL, ffi, lib
+from ._messages import wrong_count
 from ._reflect import functype
 from .annotations import check_callable, name_of, signature_of
 from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmValType
+from .values import WasmValue, Where
 
 
 class WasmFunc(Function, StoreItem, AbstractFunc):
@@ -103,6 +106,44 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
     def name(self) -> str:
         """The name by which it was exported, or the Python function's."""
         return self._name
+
+    def call_values(self, *args: Any) -> tuple[WasmValue[Any], ...]:
+        """Call it, and get its results with their types, bit for bit: a NaN keeps its payload.
+
+        Args:
+            *args: As for a call; what ``WasmValue.f32(bits=...)`` makes goes in bit for bit.
+
+        Returns:
+            A `WasmValue` for each result.
+
+        Raises:
+            BaseException: What a call raises.
+
+        C API: ``wasmtime_func_call``.
+        """
+        handle, store, func_type = self._live, self._store, self._type
+        params, results = func_type.params, func_type.results
+        if len(args) != len(params):
+            wrong_count(self._name, len(params), len(args))
+        given, got, trap = new_vals(len(params)), new_vals(len(results)), ffi.new("wasm_trap_t **")
+        with store._core as context:
+            try:
+                for i, (value, valtype) in enumerate(zip(args, params, strict=True)):
+                    to_val(
+                        store, context, value, valtype, given + i, Where(self._name, "argument", i, valtype)
+                    )
+                with store._core.running(store):
+                    error = lib.wasmtime_func_call(
+                        context, handle, given, len(params), got, len(results), trap
+                    )
+                if error != NULL or trap[0] != NULL:
+                    raise failure(store, context, error, trap[0], store._core.take_raised())
+                return tuple(
+                    value_from_val(store, context, got + i, valtype) for i, valtype in enumerate(results)
+                )
+            finally:
+                release(given, len(params))
+                release(got, len(results))
 
     def typed(
         self,
@@ -205,29 +246,4 @@ class TypedFunc(Function):
         return f"<TypedFunc {self._func.name} {self._func.type}>"
 
 
-class WasmRef(OpaqueRef):
-    """A reference to something inside the engine that Python has no view into. It can be passed on."""
-
-    __slots__ = ()
-
-    def __init__(self) -> None:
-        raise TypeError("a WasmRef comes out of WebAssembly; it cannot be made")
-
-    @classmethod
-    def _wrap(cls, store: WasmStore, val: Any) -> WasmRef:
-        self = cls.__new__(cls)
-        self._hold(store, val)
-        return self
-
-    def __repr__(self) -> str:
-        return f"<WasmRef in store {self._store._core.number}>"
-
-
-class _Registered:
-    """What the conversion of values needs from this floor."""
-
-    func = staticmethod(WasmFunc._wrap)
-    ref = staticmethod(WasmRef._wrap)
-
-
-_convert.wrappers = _Registered()
+_convert.wrappers.func = WasmFunc._wrap

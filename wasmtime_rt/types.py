@@ -17,6 +17,7 @@ from ._record import Record
 
 PAGE_SIZE = 65536
 
+_PACKED = ("i8", "i16")
 _NUMBERS = ("i32", "i64", "f32", "f64", "v128")
 
 #: Every abstract heap type, with those directly above it in the subtype order.
@@ -276,6 +277,32 @@ def _check_limits(minimum: int, maximum: int | None, ceiling: int, unit: str) ->
     if maximum is not None and maximum > ceiling:
         raise ValueError(f"max: expected at most {ceiling} {unit}, got {maximum}")
     return minimum, maximum
+
+
+class WasmFieldType(Record, WasmtimeType):
+    """The type of a struct's field, or of an array's elements.
+
+    Attributes:
+        storage: A value type, or ``"i8"`` or ``"i16"``, which are i32 when they are read.
+        mutable: Whether it can be set.
+    """
+
+    storage: WasmValType | str
+    mutable: bool = False
+
+    def _check(self) -> None:
+        if self.storage not in _PACKED:
+            self._set("storage", as_valtype(self.storage))
+        if not isinstance(self.mutable, bool):
+            raise TypeError(f"mutable: expected a bool, got {self.mutable!r}")
+
+    @property
+    def unpacked(self) -> WasmValType:
+        """The type of the values that are read and written."""
+        return WasmValType.I32 if isinstance(self.storage, str) else self.storage
+
+    def __str__(self) -> str:
+        return f"(mut {self.storage})" if self.mutable else str(self.storage)
 
 
 class WasmLimits(Record):

@@ -40,7 +40,7 @@ def wasm_int(value: object, bits: int, where: object) -> int:
 
     Args:
         value: An integer from ``-2**(bits-1)`` to ``2**bits - 1``, or anything with ``__index__``.
-        bits: 32 or 64.
+        bits: 31, 32 or 64.
         where: What the error message calls the value, as in ``"argument 0 (i32)"``.
 
     Raises:
@@ -187,14 +187,14 @@ class WasmValue(WasmtimeValue, Generic[T]):
         return to_wasm(value, WasmValType.I64)
 
     @staticmethod
-    def f32(value: float) -> WasmValue[float]:
-        """A single-precision number."""
-        return to_wasm(value, WasmValType.F32)
+    def f32(value: float | None = None, *, bits: int | None = None) -> WasmValue[float]:
+        """A single-precision number, or the one with these 32 ``bits``, read as an unsigned integer."""
+        return _float(value, bits, WasmValType.F32)
 
     @staticmethod
-    def f64(value: float) -> WasmValue[float]:
-        """A double-precision number."""
-        return to_wasm(value, WasmValType.F64)
+    def f64(value: float | None = None, *, bits: int | None = None) -> WasmValue[float]:
+        """A double-precision number, or the one with these 64 ``bits``, read as an unsigned integer."""
+        return _float(value, bits, WasmValType.F64)
 
     @staticmethod
     def v128(value: bytes) -> WasmValue[bytes]:
@@ -249,6 +249,17 @@ class WasmValue(WasmtimeValue, Generic[T]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _restored, (self._type, self._value, self._bits)
+
+
+def _float(value: float | None, bits: int | None, type_: WasmValType) -> WasmValue[float]:
+    if bits is None:
+        return to_wasm(value, type_)
+    if value is not None:
+        raise TypeError(f"{type_}: expected a number or bits, got both")
+    width = 8 * struct.calcsize(_FLOAT_FORMATS[type_.kind][0])
+    if not 0 <= operator.index(bits) < 1 << width:
+        raise OverflowError(f"{type_}: expected {width} bits as an unsigned integer, got {shown(bits)}")
+    return WasmValue._from_bits(type_, operator.index(bits))
 
 
 def _restored(type_: WasmValType, value: Any, bits: int | None) -> WasmValue[Any]:
@@ -316,6 +327,62 @@ _CLASSES: dict[WasmValType | None, type[WasmValue[Any]]] = {
 }
 
 
+class WasmI31(WasmtimeValue):
+    """An i31: an integer of 31 bits that WebAssembly holds in a reference. Values are equal by content.
+
+    >>> WasmI31(-1).unsigned == 2**31 - 1, WasmI31(2**31 - 1)
+    (True, WasmI31(-1))
+
+    Args:
+        value: An integer, signed or unsigned.
+
+    Raises:
+        TypeError: It is no integer.
+        OverflowError: It does not fit 31 bits.
+    """
+
+    __slots__ = ("_number",)
+    _number: int
+    heaps: ClassVar[frozenset[str]] = frozenset({"any", "eq", "i31"})
+
+    def __init__(self, value: int) -> None:
+        number = wasm_int(value, 31, "i31")
+        object.__setattr__(self, "_number", number)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"a WasmI31 cannot be changed: {name}")
+
+    @property
+    def type(self) -> WasmValType:
+        """Its type, ``(ref i31)``."""
+        return WasmValType.ref("i31", nullable=False)
+
+    @property
+    def value(self) -> int:
+        """The integer, signed."""
+        return self._number
+
+    @property
+    def unsigned(self) -> int:
+        """The integer, unsigned."""
+        return self._number & 0x7FFFFFFF
+
+    def __index__(self) -> int:
+        return self._number
+
+    def __eq__(self, other: object) -> bool:
+        return self._number == other._number if isinstance(other, WasmI31) else NotImplemented
+
+    def __hash__(self) -> int:
+        return hash((WasmI31, self._number))
+
+    def __repr__(self) -> str:
+        return f"WasmI31({self._number})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return WasmI31, (self._number,)
+
+
 def _natural_type(value: object) -> WasmValType:
     """The type that a Python value has when nobody says which."""
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -324,6 +391,8 @@ def _natural_type(value: object) -> WasmValType:
         return WasmValType.EXTERNREF
     if isinstance(value, AbstractFunc):
         return WasmValType.FUNCREF
+    if isinstance(value, WasmI31):
+        return WasmValType.I31REF
     if hasattr(value, "__index__"):
         return WasmValType.I32
     if hasattr(value, "__float__"):

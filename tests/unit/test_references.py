@@ -152,7 +152,7 @@ def test_engine_objects_are_opaque_and_can_be_passed_on(run):
     assert exports["get"](exports.any(point)) == 6
     assert exports.from_i31(exports.i31(-3)) == -3
     assert exports["any"](None) is None
-    assert repr(point).startswith("<WasmRef in store ")
+    assert repr(point).startswith("<WasmStruct in store ")
     with pytest.raises(WasmTrap, match="null"):
         exports["get"](None)
     with pytest.raises(TypeError, match="not null"):

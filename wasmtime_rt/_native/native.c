@@ -66,9 +66,9 @@ bool wrt_loaded_engine_build_id(char *hex, size_t size) {
 
 /* ---- Host functions ---- */
 
-extern int wrt_python_host_call(
+extern uintptr_t wrt_python_host_call(
     uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
-extern int wrt_python_host_call_values(
+extern uintptr_t wrt_python_host_call_values(
     uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
     wasmtime_val_t *results, size_t nresults);
 
@@ -76,9 +76,11 @@ static uintptr_t store_of(wasmtime_caller_t *caller) {
     return (uintptr_t)wasmtime_context_get_data(wasmtime_caller_context(caller));
 }
 
-static wasm_trap_t *trap_unless(int went_well) {
+static wasm_trap_t *trap_unless(uintptr_t answer) {
     static const char message[] = "a host function raised an exception";
-    return went_well == 1 ? NULL : wasmtime_trap_new(message, sizeof message - 1);
+    if (answer > 1)
+        return (wasm_trap_t *)answer;
+    return answer == 1 ? NULL : wasmtime_trap_new(message, sizeof message - 1);
 }
 
 wasm_trap_t *wrt_host_call(

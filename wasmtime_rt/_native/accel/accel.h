@@ -31,7 +31,10 @@ struct state {
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
-    PyObject *failure;      /* (context, error address, trap address, raised) -> exception */
+    PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
+    PyObject *wasm_exception; /* the class of what WebAssembly may catch */
+    PyObject *throw;        /* (store, exception) -> the address of the trap to answer with */
+    PyObject *value_class;  /* of what is no host object: values that know their type */
     PyObject *to_val;       /* (store, value, type, address, name, what, index): write a wasmtime_val_t */
     PyObject *from_val;     /* (store, address) -> object */
     PyObject *bad_results;  /* (name, returned, expected): raise what is wrong with them */
@@ -90,7 +93,7 @@ int guard_leave_running(Guard *guard);
 /* Make an externref to a Python object, which the store keeps. Inside the guard. */
 int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);
 /* Raise what a call ended with; takes over error and trap. Inside the guard. */
-void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap);
+void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error, wasm_trap_t *trap);
 
 /* ---- Signatures ---- */
 

@@ -47,7 +47,7 @@ static __attribute__((noinline)) PyObject *run_raw(Function *self, wasmtime_val_
         self->guard->context, &self->func, slots, (size_t)self->signature->slots, &trap);
     guard_return(self->guard, outer);
     if (error || trap)
-        guard_raise_failure(self->guard, error, trap);
+        guard_raise_failure(self->guard, self->store, error, trap);
     else
         result = raw_results(self->signature, slots);
     if (guard_leave_running_inline(self->guard) < 0)
@@ -91,7 +91,7 @@ static PyObject *instantiate(
     wasmtime_error_t *error = wasmtime_instance_new(guard->context, code, imports, count, &instance, &trap);
     guard_return(guard, outer);
     if (error || trap)
-        guard_raise_failure(guard, error, trap);
+        guard_raise_failure(guard, store, error, trap);
     else
         result = PyBytes_FromStringAndSize((const char *)&instance, sizeof instance);
     if (guard_leave_running_inline(guard) < 0)
@@ -180,7 +180,7 @@ static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_
         return 0;
     }
     PyObject *type = PyTuple_GET_ITEM(sig->param_types, i);
-    if (kind == KIND_EXTERN && !PyObject_HasAttrString(value, "_value"))
+    if (kind == KIND_EXTERN && !PyObject_TypeCheck(value, (PyTypeObject *)self->state->value_class))
         return guard_new_object(self->guard, value, val);
     PyObject *done = PyObject_CallFunction(
         self->state->to_val, "OOOKOsn", self->store, value, type, (unsigned long long)(uintptr_t)val, self->name,
@@ -229,7 +229,7 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
     guard_return(guard, outer);
     guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
-        guard_raise_failure(guard, error, trap);
+        guard_raise_failure(guard, self->store, error, trap);
         return NULL;
     }
     if (sig->nresults == 1)
@@ -306,7 +306,7 @@ static inline __attribute__((always_inline)) PyObject *call_first(
     guard->released = NULL;
     guard->caller = NULL;
     if (unlikely(error || trap)) {
-        guard_raise_failure(guard, error, trap);
+        guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
     } else if (kind != KIND_OTHER && self->result == kind) {
         result = unpack_number(kind, slots);

@@ -126,11 +126,11 @@ static PyObject *guard_next_key(Guard *self, PyObject *unused) {
     return PyLong_FromUnsignedLongLong(++self->last_key);
 }
 
-void guard_raise_failure(Guard *guard, wasmtime_error_t *error, wasm_trap_t *trap) {
+void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error, wasm_trap_t *trap) {
     PyObject *raised = guard->raised ? guard->raised : Py_NewRef(Py_None);
     guard->raised = NULL;
     PyObject *exception = PyObject_CallFunction(
-        guard->state->failure, "NKKN", context_object(guard), (unsigned long long)(uintptr_t)error,
+        guard->state->failure, "ONKKN", store, context_object(guard), (unsigned long long)(uintptr_t)error,
         (unsigned long long)(uintptr_t)trap, raised);
     if (exception)
         set_exception(exception);
@@ -213,14 +213,16 @@ static PyObject *guard_exit_method(Guard *self, PyObject *const *args, Py_ssize_
 typedef struct {
     PyObject_HEAD
     Guard *guard;
+    PyObject *store;
+    struct crossing outer;
 } Running;
 
-static PyObject *guard_running(Guard *self, PyObject *unused) {
-    (void)unused;
+static PyObject *guard_running(Guard *self, PyObject *store) {
     Running *running = PyObject_GC_New(Running, self->state->running_type);
     if (!running)
         return NULL;
     running->guard = (Guard *)Py_NewRef(self);
+    running->store = Py_NewRef(store);
     PyObject_GC_Track(running);
     return (PyObject *)running;
 }
@@ -229,14 +231,22 @@ static PyObject *running_enter(Running *self, PyObject *unused) {
     (void)unused;
     if (guard_enter_running(self->guard) < 0)
         return NULL;
-    PyObject *context = context_object(self->guard);
-    if (!context)
-        guard_leave_running(self->guard);
+    Guard *guard = self->guard;
+    PyObject *context = context_object(guard);
+    if (!context) {
+        guard_leave_running(guard);
+        return NULL;
+    }
+    self->outer = (struct crossing){guard->released, guard->caller};
+    guard->released = NULL; /* who calls C drops the GIL by himself */
+    guard->caller = self->store;
     return context;
 }
 
 static PyObject *running_exit(Running *self, PyObject *const *args, Py_ssize_t nargs) {
     (void)args, (void)nargs;
+    self->guard->released = self->outer.released;
+    self->guard->caller = self->outer.caller;
     if (guard_leave_running(self->guard) < 0)
         return NULL;
     Py_RETURN_NONE;
@@ -302,7 +312,7 @@ static PyMethodDef guard_methods[] = {
     {"open", (PyCFunction)(void (*)(void))guard_open, METH_FASTCALL, open_doc},
     {"__enter__", (PyCFunction)guard_enter_method, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
-    {"running", (PyCFunction)guard_running, METH_NOARGS, NULL},
+    {"running", (PyCFunction)guard_running, METH_O, NULL},
     {"next_key", (PyCFunction)guard_next_key, METH_NOARGS, NULL},
     {"give_up", (PyCFunction)guard_give_up, METH_NOARGS, give_up_doc},
     {NULL},
@@ -349,6 +359,7 @@ PyType_Spec guard_spec = {
 static int running_traverse(Running *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->guard);
+    Py_VISIT(self->store);
     return 0;
 }
 
@@ -356,6 +367,7 @@ static void running_dealloc(Running *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_XDECREF(self->guard);
+    Py_XDECREF(self->store);
     PyObject_GC_Del(self);
     Py_DECREF(type);
 }

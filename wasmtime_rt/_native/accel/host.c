@@ -45,11 +45,25 @@ static void leave_python(PyThreadState *released, PyGILState_STATE ensured) {
         PyGILState_Release(ensured);
 }
 
-/* The guard keeps what Python raised until the call that led here ends; the engine gets a trap. */
+/* The guard keeps what Python raised until the call that led here ends; the engine gets a trap, or an
+ * exception that WebAssembly may catch.
+ */
 static wasm_trap_t *trap(Guard *guard) {
     static const char message[] = "a host function raised an exception";
-    Py_XSETREF(guard->raised, take_exception());
-    return wasmtime_trap_new(message, sizeof message - 1);
+    struct state *state = guard->state;
+    PyObject *raised = take_exception();
+    wasm_trap_t *thrown = NULL;
+    if (guard->caller && PyObject_TypeCheck(raised, (PyTypeObject *)state->wasm_exception)) {
+        PyObject *address = PyObject_CallFunctionObjArgs(state->throw, guard->caller, raised, NULL);
+        if (address) {
+            thrown = PyLong_AsVoidPtr(address);
+            Py_DECREF(address);
+        } else {
+            Py_SETREF(raised, take_exception());
+        }
+    }
+    Py_XSETREF(guard->raised, raised);
+    return thrown ? thrown : wasmtime_trap_new(message, sizeof message - 1);
 }
 
 static int write_result(Host *self, Py_ssize_t i, PyObject *value, wasmtime_val_raw_t *slots) {

@@ -159,7 +159,7 @@ PyObject *function_map(PyObject *object, PyObject *args) {
         row += run_rows(&run, rows - row);
         guard_return(guard, outer);
         if (run.error || run.trap) {
-            guard_raise_failure(guard, run.error, run.trap);
+            guard_raise_failure(guard, self->store, run.error, run.trap);
             break;
         }
         if (PyErr_CheckSignals() < 0)

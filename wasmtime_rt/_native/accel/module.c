@@ -95,6 +95,9 @@ static const struct {
     {"small_stack", offsetof(struct state, small_stack)},
     {"heap_full", offsetof(struct state, heap_full)},
     {"failure", offsetof(struct state, failure)},
+    {"wasm_exception", offsetof(struct state, wasm_exception)},
+    {"throw", offsetof(struct state, throw)},
+    {"value_class", offsetof(struct state, value_class)},
     {"to_val", offsetof(struct state, to_val)},
     {"from_val", offsetof(struct state, from_val)},
     {"bad_results", offsetof(struct state, bad_results)},
@@ -105,7 +108,7 @@ static const struct {
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
 #define SLOT(state, entry) ((PyObject **)((char *)(state) + (entry).offset))
 
-PyDoc_STRVAR(register_doc, "register(name, function)\n--\n\nSay what does the rare work called ``name``.");
+PyDoc_STRVAR(register_doc, "register(name, function)\n--\n\nSay what does the rare work, or what is the class, called ``name``.");
 
 static PyObject *accel_register(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);

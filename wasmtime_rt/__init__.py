@@ -31,7 +31,14 @@ from ._backend import backend
 from ._lowlevel import engine_version
 from ._version import __version__
 from .annotations import F32, F64, I32, I64, V128
-from .config import OptimizationLevel, ProfilingStrategy, WasmConfig
+from .config import (
+    OptimizationLevel,
+    PoolingConfig,
+    ProfilingStrategy,
+    RegallocAlgorithm,
+    Strategy,
+    WasmConfig,
+)
 from .engine import WasmEngine
 from .errors import (
     ClosedError,
@@ -97,8 +104,11 @@ __all__ = [
     "engine_version",
     # Engine, store, module, instance
     "OptimizationLevel",
+    "PoolingConfig",
     "ProfilingStrategy",
+    "RegallocAlgorithm",
     "StoreLimits",
+    "Strategy",
     "WasmConfig",
     "WasmEngine",
     "WasmInstance",

@@ -40,5 +40,5 @@ def not_pinned(memory: Any) -> NoReturn:
     """A view is asked for of a memory that may move."""
     raise MemoryViewError(
         f"{memory.type} may move when it grows, so it has no views: use read() and write(), or give it a "
-        "maximum equal to its minimum"
+        "maximum that fits the memory_reservation of the engine's WasmConfig, or is its minimum"
     )

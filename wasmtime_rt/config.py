@@ -1,23 +1,54 @@
 """Settings of an engine: a plain Python value, checked when the engine is made.
 
-Every setting has the name that the engine's C API gives it; `WasmConfig.replace` makes a variant.
+Every setting of the engine's C API is here under the name that it has there; six have a name of ours
+(`WasmConfig.debug_info` to `WasmConfig.max_wasm_stack`). Each is declared once, in the body of `WasmConfig`
+or `PoolingConfig`; what combinations are refused stands in `_config_rules`.
+
+Two functions of the C API have no setting: ``wasmtime_config_host_memory_creator_set`` and
+``wasmtime_config_host_stack_creator_set`` take callbacks that the engine runs on any of its threads, in the
+middle of growing a memory, where no Python may run.
 """
 
 from __future__ import annotations
 
 import enum
 import os
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from ._abstract import AbstractConfig
-from ._lowlevel import lib
-from .errors import WasmtimeError
+from ._failure import check
+from ._lowlevel import ffi, lib
+from ._settings import FrozenMap, Settings, choice, knob, number
 
-#: What the engine reserves for the stack of an asynchronous call, which must exceed `max_wasm_stack`.
-_ASYNC_STACK_SIZE = 2 << 20
+MIB = 1 << 20
+#: What a stack for asynchronous calls has on top of `max_wasm_stack`, for host functions.
+_HOST_STACK = MIB
+
+_COUNT = number(0, 2**32 - 1, "slots")
+_SIZE = number(0, 2**64 - 1, "bytes")
+_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 
 
-class OptimizationLevel(enum.IntEnum):
+class _Named(enum.IntEnum):
+    """An enumeration whose members print as they are written."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}.{self.name}"
+
+    __str__ = __repr__
+
+
+class Strategy(_Named):
+    """Which compiler is used: AUTO is Cranelift; Winch compiles faster, and less well."""
+
+    AUTO = 0
+    CRANELIFT = 1
+    WINCH = 2
+
+
+class OptimizationLevel(_Named):
     """How hard the compiler tries."""
 
     NONE = 0
@@ -25,7 +56,14 @@ class OptimizationLevel(enum.IntEnum):
     SPEED_AND_SIZE = 2
 
 
-class ProfilingStrategy(enum.IntEnum):
+class RegallocAlgorithm(_Named):
+    """How the compiler allocates registers: SINGLE_PASS compiles faster, to slower code."""
+
+    BACKTRACKING = 0
+    SINGLE_PASS = 1
+
+
+class ProfilingStrategy(_Named):
     """Which native profiler learns about compiled code."""
 
     NONE = 0
@@ -34,75 +72,318 @@ class ProfilingStrategy(enum.IntEnum):
     PERFMAP = 3
 
 
-_DEFAULTS: dict[str, Any] = {
-    "debug_info": False,
-    "optimization_level": OptimizationLevel.SPEED,
-    "profiling_strategy": ProfilingStrategy.NONE,
-    "consume_fuel": False,
-    "epoch_interruption": False,
-    "max_wasm_stack": 512 << 10,
+#: Flags of Cranelift that are settings of their own.
+_FLAGS_WITH_KNOBS = {
+    "enable_nan_canonicalization": "cranelift_nan_canonicalization",
+    "enable_verifier": "cranelift_debug_verifier",
+    "opt_level": "optimization_level",
+    "regalloc_algorithm": "cranelift_regalloc_algorithm",
+    "unwind_info": "native_unwind_info",
 }
 
 
-class WasmConfig(AbstractConfig):
+def _word(name: str, value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{name}: expected str, got {value!r}")
+    if not _WORD.fullmatch(value):
+        raise ValueError(f"{name}: expected letters, digits and any of '_.+-', got {value!r}")
+    return value
+
+
+def _target(name: str, value: Any) -> str | None:
+    return None if value is None else _word(name, value)
+
+
+def _flags(name: str, value: Any) -> FrozenMap:
+    if not isinstance(value, Mapping):
+        raise TypeError(f"{name}: expected a mapping of names to bool, str or int, got {value!r}")
+    flags: dict[str, bool | str] = {}
+    for flag, setting in value.items():
+        if _word(f"{name}: a name", flag) in _FLAGS_WITH_KNOBS:
+            raise ValueError(f"{name}: {flag!r} is a setting of its own: {_FLAGS_WITH_KNOBS[flag]}")
+        if isinstance(setting, int) and not isinstance(setting, bool):
+            setting = str(setting)  # noqa: PLW2901
+        flags[flag] = setting if isinstance(setting, bool) else _word(f"{name}[{flag!r}]", setting)
+    return FrozenMap(flags)
+
+
+def _cache(name: str, value: Any) -> bool | str:
+    if isinstance(value, bool):
+        return value
+    try:
+        path = os.fspath(value)
+    except TypeError:
+        path = None
+    if not isinstance(path, str):
+        raise TypeError(f"{name}: expected a bool or the path of a folder or file, got {value!r}")
+    if not path or "\0" in path or path.encode(errors="replace").decode() != path:
+        raise ValueError(f"{name}: expected a path without NUL that UTF-8 can hold, got {path!r}")
+    return path
+
+
+def _pooling(name: str, value: Any) -> PoolingConfig | None:
+    if value is None or isinstance(value, PoolingConfig):
+        return value
+    raise TypeError(f"{name}: expected a PoolingConfig or None, got {value!r}")
+
+
+class PoolingConfig(Settings):
+    """Sizes of the pooling allocator, which sets aside room for everything when the engine is made.
+
+    Instances, memories and tables then come out of pools and go back to them, which is faster than asking the
+    system each time, and more than the pools hold is refused. `WasmConfig.pooling_allocation_strategy` takes
+    it.
+
+    >>> PoolingConfig(total_core_instances=10).replace(max_memory_size=1 << 20)
+    PoolingConfig(total_core_instances=10, max_memory_size=1048576)
+
+    Raises:
+        TypeError: A setting is unknown, or has a value of the wrong type.
+        ValueError: A value is out of range.
+
+    C API: ``wasmtime_pooling_allocation_config_new`` and its setters.
+    """
+
+    __slots__ = ()
+
+    total_core_instances: int = knob("Instances of modules that may live at once.", _COUNT, default=1000)
+    total_component_instances: int = knob(
+        "Instances of components that may live at once.", _COUNT, default=1000
+    )
+    total_memories: int = knob("Memories that may live at once.", _COUNT, default=1000)
+    total_tables: int = knob("Tables that may live at once.", _COUNT, default=1000)
+    total_stacks: int = knob("Stacks of asynchronous calls that may live at once.", _COUNT, default=1000)
+    total_gc_heaps: int = knob(
+        "Stores that may hold references at once; each takes a memory, too.", _COUNT, default=1000
+    )
+    max_memory_size: int = knob(
+        "Bytes to which a memory may grow; at most `memory_reservation` of the engine.",
+        _SIZE,
+        default=4 << 30,
+    )
+    table_elements: int = knob(
+        "Elements to which a table may grow.", number(0, 2**64 - 1, "elements"), default=20_000
+    )
+    max_memories_per_module: int = knob("Memories that a module may define.", _COUNT, default=1)
+    max_tables_per_module: int = knob("Tables that a module may define.", _COUNT, default=1)
+    max_core_instance_size: int = knob(
+        "Bytes of the engine's own data per instance of a module.", _SIZE, default=MIB
+    )
+    max_component_instance_size: int = knob(
+        "Bytes of the engine's own data per instance of a component.", _SIZE, default=MIB
+    )
+    max_core_instances_per_component: int = knob(
+        "Instances of modules that a component may contain.", _COUNT, default=2**32 - 1
+    )
+    max_memories_per_component: int = knob(
+        "Memories that a component may contain.", _COUNT, default=2**32 - 1
+    )
+    max_tables_per_component: int = knob("Tables that a component may contain.", _COUNT, default=2**32 - 1)
+    max_unused_warm_slots: int = knob(
+        "Free slots that stay prepared for the module that used them last.", _COUNT, default=100
+    )
+    decommit_batch_size: int = knob(
+        "Freed slots to collect before their memory goes back to the system.",
+        number(0, 2**64 - 1, "slots"),
+        default=1,
+    )
+    linear_memory_keep_resident: int = knob("Bytes of a freed memory to clear and keep.", _SIZE, default=0)
+    table_keep_resident: int = knob("Bytes of a freed table to clear and keep.", _SIZE, default=0)
+    async_stack_keep_resident: int = knob("Bytes of a freed stack to clear and keep.", _SIZE, default=0)
+
+
+def _not_winch(default: bool) -> Any:
+    return lambda config: default and config.strategy is not Strategy.WINCH
+
+
+class WasmConfig(Settings, AbstractConfig):
     """Settings of an engine. Immutable, reusable, equal by content; the defaults are the engine's.
 
     >>> config = WasmConfig(consume_fuel=True)
     >>> config.replace(max_wasm_stack=1 << 20)
     WasmConfig(consume_fuel=True, max_wasm_stack=1048576)
 
-    Args:
-        debug_info: Carry DWARF debug information over into the compiled code.
-        optimization_level: How hard the compiler tries.
-        profiling_strategy: Which native profiler learns about compiled code.
-        consume_fuel: Count fuel: a store starts with none, and WebAssembly traps where it runs out.
-        epoch_interruption: Check the engine's epoch while running; costs up to half of a tight loop's
-            speed.
-        max_wasm_stack: Bytes of stack that WebAssembly may use. A thread that runs it needs that much
-            and a margin.
+    ``docs/config.md`` lists all settings, and so does ``help(WasmConfig)``. Types and ranges are checked
+    here. Whether settings go together is checked by `WasmEngine`: by rules, and where rules cannot tell
+    (`cranelift_flags`, `target`, `pooling_allocation_strategy`, a file for `cache_config_load`) by trying
+    them in a process of their own first, once per value, since the engine's library ends a process that asks
+    for what it refuses.
 
     Raises:
         TypeError: A setting is unknown, or has a value of the wrong type.
         ValueError: A value is out of range.
+
+    C API: ``wasm_config_new`` and ``wasmtime_config_*``.
     """
 
-    __slots__ = ("_settings",)
+    __slots__ = ()
 
-    def __init__(
-        self,
-        *,
-        debug_info: bool = False,
-        optimization_level: OptimizationLevel = OptimizationLevel.SPEED,
-        profiling_strategy: ProfilingStrategy = ProfilingStrategy.NONE,
-        consume_fuel: bool = False,
-        epoch_interruption: bool = False,
-        max_wasm_stack: int = 512 << 10,
-    ) -> None:
-        for name, flag in (
-            ("debug_info", debug_info),
-            ("consume_fuel", consume_fuel),
-            ("epoch_interruption", epoch_interruption),
-        ):
-            if not isinstance(flag, bool):
-                raise TypeError(f"{name}: expected a bool, got {flag!r}")
-        if isinstance(max_wasm_stack, bool) or not isinstance(max_wasm_stack, int):
-            raise TypeError(f"max_wasm_stack: expected a number of bytes, got {max_wasm_stack!r}")
-        self._settings = {
-            "debug_info": debug_info,
-            "optimization_level": OptimizationLevel(optimization_level),
-            "profiling_strategy": ProfilingStrategy(profiling_strategy),
-            "consume_fuel": consume_fuel,
-            "epoch_interruption": epoch_interruption,
-            "max_wasm_stack": max_wasm_stack,
-        }
+    # ---- What compiled code carries and counts
 
-    def replace(self, **changes: Any) -> WasmConfig:
-        """A config with some settings changed.
+    debug_info: bool = knob("Carry DWARF debug information over into the compiled code.", default=False)
+    optimization_level: OptimizationLevel = knob(
+        "How hard the compiler tries.",
+        choice(OptimizationLevel),
+        "cranelift_opt_level",
+        default=OptimizationLevel.SPEED,
+    )
+    profiling_strategy: ProfilingStrategy = knob(
+        "Which native profiler learns about compiled code.",
+        choice(ProfilingStrategy),
+        "profiler",
+        default=ProfilingStrategy.NONE,
+    )
+    consume_fuel: bool = knob(
+        "Count fuel: a store starts with none, and WebAssembly traps where it runs out.", default=False
+    )
+    epoch_interruption: bool = knob(
+        "Check the engine's epoch while running; costs up to half of a tight loop's speed.", default=False
+    )
+    max_wasm_stack: int = knob(
+        "Bytes of stack that WebAssembly may use. A thread that runs it needs that and a margin.",
+        number(1, 1 << 40, "bytes"),
+        default=512 << 10,
+    )
 
-        Raises:
-            TypeError: A setting is unknown, or has a value of the wrong type.
-        """
-        return WasmConfig(**{**self._settings, **changes})
+    # ---- The compiler
+
+    strategy: Strategy = knob(
+        "Which compiler is used. Winch has no `wasm_gc`, `wasm_function_references`, `wasm_relaxed_simd` and "
+        "`wasm_stack_switching`, which are off with it.",
+        choice(Strategy),
+        default=Strategy.AUTO,
+    )
+    parallel_compilation: bool = knob("Compile a module's functions on all processors.", default=True)
+    native_unwind_info: bool = knob(
+        "Tell native debuggers and profilers how to unwind the stack of compiled code.", default=True
+    )
+    cranelift_regalloc_algorithm: RegallocAlgorithm = knob(
+        "How registers are allocated.", choice(RegallocAlgorithm), default=RegallocAlgorithm.BACKTRACKING
+    )
+    cranelift_nan_canonicalization: bool = knob(
+        "Give every NaN that an operation makes one bit pattern, so that results are deterministic.",
+        default=False,
+    )
+    cranelift_debug_verifier: bool = knob("Have the compiler check itself, which is slow.", default=False)
+    cranelift_flags: Mapping[str, bool | str] = knob(
+        "Flags of Cranelift by name, as in ``{'has_avx2': False, 'bb_padding_log2_minus_one': 3}``; "
+        "``{'haswell': True}`` is a preset of processor features. Numbers read back as text.",
+        _flags,
+        "cranelift_flag",
+        default=FrozenMap({}),
+    )
+    target: str | None = knob(
+        "The target triple to compile for; ``None`` is this machine with all that its processor has. Modules "
+        "of another machine do not load; ``'pulley64'`` is interpreted.",
+        _target,
+        default=None,
+    )
+    cache_config_load: bool | str | os.PathLike[str] = knob(
+        "Keep compiled code in files, for later engines with the same settings: ``True`` where the engine "
+        "keeps it by default, or the path of a folder, which must exist, or of a TOML file with the engine's "
+        "own settings of its cache.",
+        _cache,
+        default=False,
+    )
+
+    # ---- WebAssembly
+
+    wasm_bulk_memory: bool = knob("Bulk memory operations.", default=True)
+    wasm_multi_value: bool = knob("Several results of a function or block.", default=True)
+    wasm_reference_types: bool = knob("References as values; tables of them.", default=True)
+    wasm_function_references: bool = knob(
+        "Typed references to functions.", default=True, default_in=_not_winch(default=True)
+    )
+    wasm_gc: bool = knob(
+        "Garbage-collected structs, arrays and i31.", default=True, default_in=_not_winch(default=True)
+    )
+    gc_support: bool = knob(
+        "A collector at all: without it there are no externref, anyref and exnref values.", default=True
+    )
+    wasm_exceptions: bool = knob("Exceptions with tags.", default=True)
+    wasm_tail_call: bool = knob("Tail calls.", default=True)
+    wasm_simd: bool = knob("128-bit vectors.", default=True)
+    wasm_relaxed_simd: bool = knob(
+        "Vector operations whose results depend on the processor.",
+        default=True,
+        default_in=_not_winch(default=True),
+    )
+    wasm_relaxed_simd_deterministic: bool = knob("Make these the same on every processor.", default=False)
+    wasm_multi_memory: bool = knob("Several memories in a module.", default=True)
+    wasm_memory64: bool = knob("Memories and tables with 64-bit addresses.", default=True)
+    wasm_custom_page_sizes: bool = knob("Memories with pages of one byte.", default=False)
+    wasm_wide_arithmetic: bool = knob("128-bit additions and multiplications.", default=True)
+    wasm_threads: bool = knob("Atomic operations, and memories marked as shared.", default=True)
+    shared_memory: bool = knob("That shared memories can be made.", default=False)
+    wasm_branch_hinting: bool = knob(
+        "Hints on which branches are likely, in a custom section.", default=False
+    )
+    wasm_stack_switching: bool = knob("Continuations. Experimental.", default=False)
+    wasm_compact_imports: bool = knob("A shorter encoding of imports.", default=False)
+
+    # ---- Components
+
+    wasm_component_model: bool = knob("Components.", default=True)
+    concurrency_support: bool = knob("What asynchronous components need at run time.", default=True)
+    wasm_component_model_async: bool = knob(
+        "Asynchronous components; off without `concurrency_support`.",
+        default=True,
+        default_in=lambda config: config.concurrency_support,
+    )
+    wasm_component_model_more_async_builtins: bool = knob("More built-in functions for these.", default=False)
+    wasm_component_model_async_stackful: bool = knob(
+        "Asynchronous functions with stacks of their own.", default=False
+    )
+    wasm_component_model_map: bool = knob("The type ``map`` in interfaces.", default=False)
+    wasm_component_model_implements: bool = knob(
+        "``implements`` annotations on imports and exports.", default=False
+    )
+    wasm_component_model_accessors: bool = knob("Accessors in interfaces.", default=False)
+    wasm_component_model_canonical_names: bool = knob("Canonical names of interfaces.", default=False)
+
+    # ---- Memories
+
+    memory_may_move: bool = knob(
+        "That a memory may move when it grows beyond its reservation; otherwise that growth fails.",
+        default=True,
+    )
+    memory_reservation: int = knob(
+        "Bytes of address space for each memory. A memory whose maximum fits never moves and has views.",
+        _SIZE,
+        default=4 << 30,
+    )
+    memory_reservation_for_growth: int = knob(
+        "Bytes of address space on top, for a memory that does not fit its reservation.",
+        _SIZE,
+        default=2 << 30,
+    )
+    memory_guard_size: int = knob(
+        "Bytes of inaccessible address space around each memory, which save checks.", _SIZE, default=32 * MIB
+    )
+    memory_init_cow: bool = knob(
+        "Map a memory's initial content copy-on-write instead of copying it.", default=True
+    )
+    signals_based_traps: bool = knob(
+        "Notice errors of WebAssembly by the processor's faults; otherwise by checks in the compiled code, "
+        "which are slower and need no signal handlers.",
+        default=True,
+    )
+    macos_use_mach_ports: bool = knob(
+        "On macOS, take these faults from Mach ports. Elsewhere nothing.", default=True
+    )
+    pooling_allocation_strategy: PoolingConfig | None = knob(
+        "Take instances, memories and tables out of pools of these sizes.", _pooling, default=None
+    )
+
+    # ---- Asynchronous calls
+
+    async_stack_size: int = knob(
+        "Bytes of stack for an asynchronous call, host functions included; more than `max_wasm_stack`. Grows "
+        "with that: at least 1 MiB is added to it.",
+        number(1, 1 << 41, "bytes"),
+        default=2 * MIB,
+        default_in=lambda config: max(2 * MIB, config.max_wasm_stack + _HOST_STACK),
+    )
 
     @classmethod
     def development(cls) -> WasmConfig:
@@ -111,8 +392,8 @@ class WasmConfig(AbstractConfig):
 
     @classmethod
     def production(cls) -> WasmConfig:
-        """For trusted code at full speed."""
-        return cls(optimization_level=OptimizationLevel.SPEED)
+        """For trusted code at full speed: the defaults."""
+        return cls()
 
     @classmethod
     def profiling(cls) -> WasmConfig:
@@ -124,78 +405,76 @@ class WasmConfig(AbstractConfig):
         """For code that nobody trusts: fuel, epochs, and a small stack."""
         return cls(consume_fuel=True, epoch_interruption=True, max_wasm_stack=256 << 10)
 
-    @property
-    def debug_info(self) -> bool:
-        """Whether DWARF debug information is carried over into the compiled code."""
-        return bool(self._settings["debug_info"])
-
-    @property
-    def optimization_level(self) -> OptimizationLevel:
-        """How hard the compiler tries."""
-        return OptimizationLevel(self._settings["optimization_level"])
-
-    @property
-    def profiling_strategy(self) -> ProfilingStrategy:
-        """Which native profiler learns about compiled code."""
-        return ProfilingStrategy(self._settings["profiling_strategy"])
-
-    @property
-    def consume_fuel(self) -> bool:
-        """Whether fuel is counted."""
-        return bool(self._settings["consume_fuel"])
-
-    @property
-    def epoch_interruption(self) -> bool:
-        """Whether the engine's epoch is checked while running."""
-        return bool(self._settings["epoch_interruption"])
-
-    @property
-    def max_wasm_stack(self) -> int:
-        """Bytes of stack that WebAssembly may use."""
-        return int(self._settings["max_wasm_stack"])
-
-    def _check(self) -> None:
-        """Refuse what makes the engine's constructor abort.
+    def _to_c(self) -> Any:
+        """A new ``wasm_config_t *`` with these settings, for the engine to consume.
 
         Raises:
-            WasmtimeError: The combination is refused, with the reason.
+            WasmtimeError: The target or the cache is refused.
         """
-        if not 0 < self.max_wasm_stack <= 1 << 40:
-            raise WasmtimeError(f"max_wasm_stack: expected 1 to 2**40 bytes, got {self.max_wasm_stack}")
-        written = {
-            ProfilingStrategy.JITDUMP: f"jit-{os.getpid()}.dump",
-            ProfilingStrategy.PERFMAP: f"/tmp/perf-{os.getpid()}.map",  # noqa: S108  where perf looks
-        }.get(self.profiling_strategy)
-        if written is not None:
-            try:
-                with open(written, "ab"):
-                    pass
-            except OSError as problem:
-                raise WasmtimeError(
-                    f"{self.profiling_strategy!s}: {written} cannot be written: {problem}"
-                ) from None
-
-    def _to_c(self) -> Any:
-        """A new ``wasm_config_t *`` with these settings, for the engine to consume."""
-        self._check()
         config = lib.wasm_config_new()
-        lib.wasmtime_config_debug_info_set(config, self.debug_info)
-        lib.wasmtime_config_cranelift_opt_level_set(config, self.optimization_level)
-        lib.wasmtime_config_profiler_set(config, self.profiling_strategy)
-        lib.wasmtime_config_consume_fuel_set(config, self.consume_fuel)
-        lib.wasmtime_config_epoch_interruption_set(config, self.epoch_interruption)
-        lib.wasmtime_config_max_wasm_stack_set(config, self.max_wasm_stack)
-        lib.wasmtime_config_async_stack_size_set(
-            config, max(_ASYNC_STACK_SIZE, self.max_wasm_stack + (_ASYNC_STACK_SIZE // 2))
-        )
+        try:
+            for name, value in self._given.items():
+                write = _WRITERS.get(name)
+                if write is not None:
+                    write(config, value)
+                else:
+                    getattr(lib, f"wasmtime_config_{self._knobs[name].c_name}_set")(config, value)
+            lib.wasmtime_config_async_stack_size_set(config, self.async_stack_size)
+        except BaseException:
+            lib.wasm_config_delete(config)
+            raise
         return config
 
-    def __eq__(self, other: object) -> bool:
-        return self._settings == other._settings if isinstance(other, WasmConfig) else NotImplemented
 
-    def __hash__(self) -> int:
-        return hash(tuple(self._settings.items()))
+def _write_flags(config: Any, flags: Mapping[str, bool | str]) -> None:
+    for name, value in flags.items():
+        if (
+            value is True and "_" not in name
+        ):  # a preset, which has no value; flags have one and an underscore
+            lib.wasmtime_config_cranelift_flag_enable(config, name.encode())
+        else:
+            text = str(value).lower() if isinstance(value, bool) else value
+            lib.wasmtime_config_cranelift_flag_set(config, name.encode(), text.encode())
 
-    def __repr__(self) -> str:
-        changed = (f"{name}={value!s}" for name, value in self._settings.items() if value != _DEFAULTS[name])
-        return f"WasmConfig({', '.join(changed)})"
+
+def _write_target(config: Any, target: str) -> None:
+    check(lib.wasmtime_config_target_set(config, target.encode()), prefix=f"target {target!r}: ")
+
+
+def _write_cache(config: Any, cache: bool | str) -> None:
+    if cache is True:
+        check(lib.wasmtime_config_cache_config_load(config, ffi.NULL), prefix="cache_config_load: ")
+    elif not os.path.isdir(cache):
+        check(
+            lib.wasmtime_config_cache_config_load(config, str(cache).encode()), prefix="cache_config_load: "
+        )
+    else:
+        # The C API takes no folder, but a file that names it.
+        import json  # noqa: PLC0415  only this needs them
+        import tempfile  # noqa: PLC0415
+
+        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".toml") as file:
+            folder = json.dumps(os.path.realpath(str(cache)), ensure_ascii=False)  # which is TOML, too
+            file.write(f"[cache]\ndirectory = {folder}\n")
+            file.flush()
+            check(
+                lib.wasmtime_config_cache_config_load(config, file.name.encode()),
+                prefix=f"cache_config_load: {cache!r}: ",
+            )
+
+
+def _write_pooling(config: Any, pooling: PoolingConfig) -> None:
+    sizes = lib.wasmtime_pooling_allocation_config_new()
+    for name, value in pooling._given.items():
+        getattr(lib, f"wasmtime_pooling_allocation_config_{name}_set")(sizes, value)
+    lib.wasmtime_pooling_allocation_strategy_set(config, sizes)
+    lib.wasmtime_pooling_allocation_config_delete(sizes)
+
+
+#: How to hand over what is more than a number to its setter.
+_WRITERS: dict[str, Any] = {
+    "cache_config_load": _write_cache,
+    "cranelift_flags": _write_flags,
+    "pooling_allocation_strategy": _write_pooling,
+    "target": _write_target,
+}

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from ._abstract import AbstractEngine, begin
+from ._config_rules import check_rules, needs_trial
 from ._lowlevel import Handle, check_native_stack, lib
 from ._reflect import functype_to_c
+from ._trial import try_out
 from .config import WasmConfig
 from .types import WasmFuncType
 
@@ -21,22 +23,36 @@ class WasmEngine(AbstractEngine):
 
     Raises:
         TypeError: ``config`` is no `WasmConfig`.
-        WasmtimeError: The settings do not go together.
+        WasmtimeError: The settings do not go together, or cannot be met here. What no rule can judge is
+            tried in another process first, once per value.
 
     C API: ``wasm_engine_new_with_config``.
     """
 
-    __slots__ = ("__weakref__", "_c_types", "_config", "_handle", "_has_epochs", "_max_wasm_stack")
+    __slots__ = (
+        "__weakref__",
+        "_c_types",
+        "_config",
+        "_handle",
+        "_has_epochs",
+        "_max_wasm_stack",
+        "_memories_stay_below",
+    )
 
     def __init__(self, config: WasmConfig | None = None) -> None:
         begin(self, "_handle")
         config = WasmConfig() if config is None else config
         if not isinstance(config, WasmConfig):
             raise TypeError(f"config: expected a WasmConfig, got {config!r}")
+        check_rules(config)
+        if needs_trial(config):
+            try_out(config)
         check_native_stack()
         engine = lib.wasm_engine_new_with_config(config._to_c())
         self._config = config
         self._max_wasm_stack, self._has_epochs = config.max_wasm_stack, config.epoch_interruption
+        # A memory that cannot grow beyond this many bytes never moves.
+        self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64
         self._c_types: dict[WasmFuncType, Handle] = {}
         self._handle = Handle(engine, "wasm_engine_delete", "engine")
 

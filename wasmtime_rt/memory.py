@@ -21,9 +21,6 @@ from .store import WasmStore, check_store_argument
 from .types import WasmMemoryType
 from .values import wasm_float
 
-#: Address space that the engine reserves for each memory: one whose maximum fits it never moves.
-_RESERVATION = 4 << 30
-
 _SCALARS = {
     "u8": struct.Struct("<B"),
     "i8": struct.Struct("<b"),
@@ -36,6 +33,15 @@ _SCALARS = {
     "f32": struct.Struct("<f"),
     "f64": struct.Struct("<d"),
 }
+
+
+def _reach(memory_type: WasmMemoryType) -> int:
+    """Bytes to which a memory of this type may grow; 0 where it cannot grow."""
+    if memory_type.min == memory_type.max:
+        return 0
+    if memory_type.max is None:
+        return 1 << (64 if memory_type.is64 else 32)
+    return memory_type.max * memory_type.page_size
 
 
 class WasmMemory(Memory, StoreItem, AbstractMemory):
@@ -61,7 +67,7 @@ class WasmMemory(Memory, StoreItem, AbstractMemory):
     C API: ``wasmtime_memory_new``.
     """
 
-    __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_type")
+    __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_stays", "_type")
     _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_MEMORY
     _FIELD: ClassVar[str] = "memory"
 
@@ -78,7 +84,8 @@ class WasmMemory(Memory, StoreItem, AbstractMemory):
     def _adopt(self, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> None:
         self._place(store, handle, same_words(handle, "__private1", "__private2"))
         self._type = memory_type
-        self._bind_to(store, handle, pinned=self.is_pinned)
+        self._stays = memory_type.shared or _reach(memory_type) <= store._engine._memories_stay_below
+        self._bind_to(store, handle, pinned=self._stays)
         self._length = memory_type.min * memory_type.page_size
 
     @classmethod
@@ -155,14 +162,13 @@ class WasmMemory(Memory, StoreItem, AbstractMemory):
 
     @property
     def is_pinned(self) -> bool:
-        """Whether it can never move in the host's memory, so that views of it are possible."""
-        memory_type = self._type
-        if memory_type.shared or memory_type.min == memory_type.max:
-            return True
-        largest = memory_type.max
-        if largest is None:
-            return not memory_type.is64
-        return largest * memory_type.page_size <= _RESERVATION or not memory_type.is64
+        """Whether it can never move in the host's memory, so that views of it are possible.
+
+        It cannot where its maximum fits the engine's ``memory_reservation``, which by default is the case for
+        every memory with 32-bit addresses; where it cannot grow, or is shared; and where the engine's
+        ``memory_may_move`` is off.
+        """
+        return self._stays
 
     def view(self) -> memoryview:
         """A writable view of all its bytes, shared with WebAssembly: no copy is made.

@@ -68,7 +68,9 @@ def test_only_a_memory_that_cannot_move_has_views(store, memory_type, pinned):
     if pinned:
         assert len(memory.view()) == memory.data_size
     else:
-        with pytest.raises(MemoryViewError, match=r"use read\(\) and write\(\), or give it a maximum equal"):
+        with pytest.raises(
+            MemoryViewError, match=r"use read\(\) and write\(\), or give it a maximum that fits"
+        ):
             memory.view()
         with pytest.raises(BufferError):
             memory.view()

@@ -1,0 +1,272 @@
+"""Trying a config in a process of its own, since the engine's library ends the process that it refuses.
+
+The parent calls `try_out`; the child, a fresh interpreter that loads this very package from where the parent
+has it, calls `run`: it makes the engine, tells what that takes of the address space, compiles and runs a
+small module, and says so line by line. What it has not said by its end has gone wrong.
+
+A config that passed may still fail later in the parent for want of address space, which pools take a lot of,
+so `check_room` looks for that much each time.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .config import PoolingConfig, ProfilingStrategy, WasmConfig
+from .errors import WasmtimeError
+
+if TYPE_CHECKING:
+    from subprocess import CompletedProcess
+
+#: Seconds after which a trial is given up.
+_PATIENCE = 60
+_TRIED_AT_MOST = 1024
+
+#: Run by the child. ``-I -S`` leaves it the standard library; it gets the parent's path for what cffi needs,
+#: and the package by its place, since a finder of the parent's may have found it.
+_CHILD = """
+import sys
+sys.path += sys.argv[2:]
+from importlib.util import module_from_spec, spec_from_file_location
+here = sys.argv[1]
+spec = spec_from_file_location("wasmtime_rt", here + "/__init__.py", submodule_search_locations=[here])
+sys.modules["wasmtime_rt"] = package = module_from_spec(spec)
+spec.loader.exec_module(package)
+from wasmtime_rt._trial import run
+run()
+"""
+
+#: A bit of everything, so that what dies when it compiles or runs dies here.
+_MODULE = """
+(module
+  (type $unary (func (param i32) (result i32)))
+  (memory 1 2) (data (i32.const 8) "*") (table 2 funcref) (elem (i32.const 0) $load)
+  (global $g (mut i64) (i64.const 0))
+  (func $load (param i32) (result i32) (i32.load8_u (local.get 0)))
+  (func (export "f") (param i32) (result i32)
+    (global.set $g (i64.add (global.get $g) (i64.extend_i32_s (local.get 0))))
+    (drop (f64.nearest (f64.div (f64.convert_i32_s (local.get 0)) (f64.sqrt (f64.const 2)))))
+    (drop (i32.popcnt (i32.clz (i32.trunc_sat_f32_s (f32.const nan)))))
+    (i32.add (local.get 0) (call_indirect (type $unary) (i32.const 8) (i32.const 0))))
+  (func (export "grow")
+    (drop (memory.grow (i32.const 1)))
+    (memory.fill (i32.const 100) (i32.const 1) (i32.const 100)))
+  (func (export "outside") (drop (i32.load (i32.const -1))))
+  (func (export "divide") (param i32) (result i32) (i32.div_s (i32.const 1) (local.get 0)))
+  (func $deep (export "deep") (call $deep)))
+"""
+
+#: What trials of this process found: the address space and mappings that an engine takes, or why there is
+#: none.
+_found: dict[object, tuple[int, int, int] | str] = {}
+
+
+def try_out(config: WasmConfig) -> None:
+    """Make an engine with ``config`` in another process, unless this one did so before.
+
+    Raises:
+        WasmtimeError: The engine refuses ``config``, or the trial itself is not possible.
+    """
+    plain = config.replace(profiling_strategy=ProfilingStrategy.NONE)  # no trial writes files for a profiler
+    key = (plain, _content(plain.cache_config_load))
+    found = _found.get(key)
+    if found is None:
+        found = _judge(plain, _start(plain))
+        if len(_found) >= _TRIED_AT_MOST:
+            _found.clear()
+        _found[key] = found
+    if isinstance(found, str):
+        raise WasmtimeError(found)
+    if config.pooling_allocation_strategy is not None:
+        check_room(*found)
+
+
+def _content(cache: object) -> bytes:
+    """What is in the file that configures the cache: it is part of the settings."""
+    if not isinstance(cache, str) or os.path.isdir(cache):
+        return b""
+    try:
+        with open(cache, "rb") as file:
+            return file.read(1 << 20)
+    except OSError as problem:
+        raise WasmtimeError(f"cache_config_load: {cache} cannot be read: {problem}") from None
+
+
+def _start(config: WasmConfig) -> CompletedProcess[str]:
+    import pickle  # noqa: PLC0415  few configs need a trial
+    import subprocess  # noqa: PLC0415
+
+    why = f"{config!r} must be tried in a process of its own before it may be used here, which failed: "
+    if not sys.executable or getattr(sys, "frozen", False):
+        raise WasmtimeError(why + "there is no sys.executable, or it is no Python interpreter")
+    settings = dict(config._given)
+    if config.pooling_allocation_strategy is not None:  # as itself, not as a class of the user's
+        settings["pooling_allocation_strategy"] = PoolingConfig(**config.pooling_allocation_strategy._given)
+    here = os.path.dirname(os.path.abspath(__file__))
+    try:
+        return subprocess.run(  # noqa: S603  our own interpreter
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                "-B",
+                "-c",
+                _CHILD,
+                here,
+                *(p for p in sys.path if isinstance(p, str)),
+            ],
+            input=pickle.dumps(settings).hex(),
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            env={**os.environ, "RUST_BACKTRACE": "0", "RUST_LOG": "off"},
+            timeout=_PATIENCE,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise WasmtimeError(why + f"it did not end within {_PATIENCE} seconds") from None
+    except (OSError, ValueError) as problem:
+        raise WasmtimeError(why + str(problem)) from None
+
+
+def _judge(config: WasmConfig, ended: CompletedProcess[str]) -> tuple[int, int, int] | str:
+    """What the trial found.
+
+    Raises:
+        WasmtimeError: Nothing: the trial did not come to the engine.
+    """
+    said = dict(line.partition(" ")[::2] for line in ended.stdout.splitlines())
+    if "ran" in said:
+        taken, writable, maps = map(int, said["made"].split())
+        return taken, writable, maps
+    if "begun" not in said:
+        raise WasmtimeError(
+            f"{config!r} must be tried in a process of its own before it may be used here, which failed: "
+            f"{sys.executable} ended with {ended.returncode}: {ended.stderr.strip()[-500:]}"
+        )
+    if "refused" in said:
+        return said["refused"]
+    reason = ended.stderr.partition("`Err` value: ")[2] or ended.stderr.partition("panicked at ")[2]
+    reason = " ".join(reason.partition("\nnote: ")[0].split()) or f"its process ended with {ended.returncode}"
+    if "made" in said:
+        return f"the engine does not survive running a module with these settings: {reason} ({config!r})"
+    return f"the engine refuses these settings: {reason} ({config!r})"
+
+
+def check_room(taken: int, writable: int, maps: int) -> None:
+    """Look whether this process has as much address space left as an engine took in its trial.
+
+    Args:
+        taken: Bytes of address space.
+        writable: Bytes of these that are writable.
+        maps: Mappings.
+
+    Raises:
+        WasmtimeError: It has not.
+    """
+    import mmap  # noqa: PLC0415  for pools only
+
+    private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE: as the engine does
+    used, most = _maps_used(), _maps_at_most()
+    if used + maps > most:
+        raise WasmtimeError(
+            f"pooling_allocation_strategy: it takes {maps} mappings of memory, this process has {used} of at "
+            f"most {most} (vm.max_map_count)"
+        )
+    probes = []
+    try:
+        for size, protection in ((taken - writable, 0), (writable, mmap.PROT_READ | mmap.PROT_WRITE)):
+            if size > 0:
+                probes.append(mmap.mmap(-1, size, flags=private, prot=protection))
+    except (OSError, OverflowError, ValueError) as problem:
+        raise WasmtimeError(
+            f"pooling_allocation_strategy: it takes {taken} bytes of address space, which this process has "
+            f"not left ({problem}): smaller pools, memory_reservation or memory_guard_size need less"
+        ) from None
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _maps_used() -> int:
+    try:
+        with open("/proc/self/maps", "rb") as maps:
+            return sum(1 for _ in maps)
+    except OSError:
+        return 0
+
+
+def _maps_at_most() -> int:
+    try:
+        with open("/proc/sys/vm/max_map_count", "rb") as file:
+            return int(file.read())
+    except (OSError, ValueError):
+        return 65530
+
+
+# ---- In the child
+
+
+def run() -> None:
+    """Try the settings that stand on the standard input."""
+    import pickle  # noqa: PLC0415
+
+    config = WasmConfig(**pickle.loads(bytes.fromhex(sys.stdin.read())))  # noqa: S301
+    _die_quietly()
+    _found[config, _content(config.cache_config_load)] = (0, 0, 0)  # this is the trial
+    print("begun", flush=True)
+    before = _taken()
+    try:
+        from .engine import WasmEngine  # noqa: PLC0415  which imports this module
+
+        engine = WasmEngine(config)
+    except WasmtimeError as problem:
+        print("refused", " ".join(str(problem).split()), flush=True)
+        return
+    print("made", *(max(0, now - then) for now, then in zip(_taken(), before, strict=True)), flush=True)
+    _use(engine)
+    print("ran", flush=True)
+
+
+def _use(engine: Any) -> None:
+    """Compile and run something. An exception is as good as a result: it would be one in the parent, too."""
+    import contextlib  # noqa: PLC0415
+
+    from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
+
+    try:
+        module = WasmModule(engine, _MODULE)
+        store = WasmStore(engine)
+        if store.engine.config.consume_fuel:
+            store.set_fuel(1 << 30)
+        instance = WasmInstance(store, module)
+    except WasmtimeError:
+        return
+    for name, *arguments in (("f", 1), ("grow",), ("outside",), ("divide", 0), ("deep",), ("f", 2)):
+        with contextlib.suppress(WasmtimeError):
+            instance.call(name, *arguments)
+
+
+def _die_quietly() -> None:
+    """Leave no core dump, and be the first to go when memory runs out."""
+    import contextlib  # noqa: PLC0415
+    import resource  # noqa: PLC0415
+
+    with contextlib.suppress(OSError, ValueError):
+        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
+        resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard >= 0 else 1, hard))
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
+        score.write("1000")
+
+
+def _taken() -> tuple[int, int, int]:
+    """Bytes of address space, bytes of these that are writable, mappings."""
+    try:
+        with open("/proc/self/statm", "rb") as statm:
+            fields = statm.read().split()
+    except OSError:
+        return 0, 0, 0
+    page = os.sysconf("SC_PAGE_SIZE")
+    return int(fields[0]) * page, int(fields[5]) * page, _maps_used()

@@ -6,7 +6,9 @@ rule with a reason, or, where only the library knows (`needs_trial`), by a trial
 
 from __future__ import annotations
 
+import functools
 import os
+import re
 from collections.abc import Iterator
 
 from .config import ProfilingStrategy, Strategy, WasmConfig
@@ -14,6 +16,18 @@ from .errors import WasmtimeError
 
 #: What the engine keeps for each slot of a pool makes more slots than these a matter of gigabytes.
 _MOST_SLOTS = 1 << 24
+
+#: Flags of Cranelift for its own tests: the engine accepts larger numbers, and dies when it compiles a module
+#: that becomes too large by them.
+_FLAGS_AT_MOST = {
+    "bb_padding_log2_minus_one": 4,
+    "log2_min_function_alignment": 12,
+    "wasmtime_linkopt_padding_between_functions": 4096,
+}
+#: Settings of the cache's file that the engine does not check: the largest that is safe, in units of one or
+#: of seconds.
+_CACHE_AT_MOST = {"worker-event-queue-size": 10**6, "allowed-clock-drift-for-files-from-future": 10**9}
+_UNITS = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12, "P": 10**15, "m": 60, "h": 3600, "d": 86400}
 
 
 def check_rules(config: WasmConfig) -> None:
@@ -33,11 +47,42 @@ def needs_trial(config: WasmConfig) -> bool:
         config.cranelift_flags
         or config.target is not None
         or config.pooling_allocation_strategy is not None
-        or (config.cache_config_load and not os.path.isdir(config.cache_config_load))
+        or cache_file(config) is not None
+        or (config.strategy is Strategy.WINCH and config.wasm_simd and _has_avx_but_not_avx2())
     )
 
 
+def cache_file(config: WasmConfig) -> str | None:
+    """The file with settings of the cache that the engine will read."""
+    cache = config.cache_config_load
+    if cache is True:
+        folder = os.environ.get("XDG_CONFIG_HOME", "")
+        if not os.path.isabs(folder):
+            folder = os.path.join(os.path.expanduser("~"), ".config")
+        path = os.path.join(folder, "wasmtime", "config.toml")
+        return path if os.path.exists(path) else None
+    return None if cache is False or os.path.isdir(cache) else str(cache)
+
+
+@functools.cache
+def _has_avx_but_not_avx2() -> bool:
+    """Whether Winch would use instructions that this processor does not have."""
+    try:
+        with open("/proc/cpuinfo", encoding="ascii", errors="replace") as lines:
+            flags = next((line.split() for line in lines if line.startswith("flags")), [])
+    except OSError:
+        return False
+    return "avx" in flags and "avx2" not in flags
+
+
 def _compiler(config: WasmConfig) -> Iterator[str]:
+    flags = config.cranelift_flags
+    for name, most in _FLAGS_AT_MOST.items():
+        value = flags.get(name, "0")
+        if not (isinstance(value, str) and value.isascii() and value.isdigit() and int(value) <= most):
+            yield f"cranelift_flags: expected {name!r} from 0 to {most}, got {value!r}"
+    if flags.get("probestack_size_log2", "12") != "12":
+        yield "cranelift_flags: 'probestack_size_log2' has to stay 12, the size of a page"
     if config.strategy is not Strategy.WINCH:
         return
     for name in ("wasm_gc", "wasm_function_references", "wasm_relaxed_simd", "wasm_stack_switching"):
@@ -54,6 +99,9 @@ def _features(config: WasmConfig) -> Iterator[str]:
         yield "wasm_relaxed_simd needs wasm_simd: turn both off, or none"
     if config.wasm_component_model_async and not config.wasm_reference_types:
         yield "wasm_component_model_async needs wasm_reference_types: turn both off, or none"
+    if config.wasm_exceptions and not config.gc_support:
+        # The engine accepts it, and dies when it compiles a module that throws.
+        yield "wasm_exceptions needs gc_support: turn both off, or none"
     if not config.concurrency_support:
         for name in (
             "wasm_component_model_async",
@@ -84,6 +132,9 @@ def _sizes(config: WasmConfig) -> Iterator[str]:
 
 
 def _files(config: WasmConfig) -> Iterator[str]:
+    path = cache_file(config)
+    if path is not None:
+        yield from _cache_settings(path)
     strategy = config.profiling_strategy
     if strategy is ProfilingStrategy.JITDUMP:
         written = f"jit-{os.getpid()}.dump"
@@ -96,3 +147,16 @@ def _files(config: WasmConfig) -> Iterator[str]:
             pass
     except OSError as problem:
         yield f"profiling_strategy {strategy!r}: {written} cannot be written: {problem}"
+
+
+def _cache_settings(path: str) -> Iterator[str]:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            text = file.read()
+    except OSError as problem:
+        yield f"cache_config_load: {path} cannot be read: {problem}"
+        return
+    for name, most in _CACHE_AT_MOST.items():
+        for count, unit in re.findall(rf"{name}\W*?=\W*?([0-9]+)\s*([A-Za-z]?)", text):
+            if int(count[:30]) * _UNITS.get(unit, 1) > most:
+                yield f"cache_config_load: {path}: expected {name} of at most {most}, got {count}{unit}"

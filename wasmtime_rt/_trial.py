@@ -14,6 +14,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ._config_rules import cache_file
+from ._instructions import modules
 from .config import PoolingConfig, ProfilingStrategy, WasmConfig
 from .errors import WasmtimeError
 
@@ -38,7 +40,7 @@ from wasmtime_rt._trial import run
 run()
 """
 
-#: A bit of everything, so that what dies when it compiles or runs dies here.
+#: A bit of everything that runs, so that what dies when it runs dies here.
 _MODULE = """
 (module
   (type $unary (func (param i32) (result i32)))
@@ -70,7 +72,7 @@ def try_out(config: WasmConfig) -> None:
         WasmtimeError: The engine refuses ``config``, or the trial itself is not possible.
     """
     plain = config.replace(profiling_strategy=ProfilingStrategy.NONE)  # no trial writes files for a profiler
-    key = (plain, _content(plain.cache_config_load))
+    key = (plain, _content(plain))
     found = _found.get(key)
     if found is None:
         found = _judge(plain, _start(plain))
@@ -83,15 +85,16 @@ def try_out(config: WasmConfig) -> None:
         check_room(*found)
 
 
-def _content(cache: object) -> bytes:
+def _content(config: WasmConfig) -> bytes:
     """What is in the file that configures the cache: it is part of the settings."""
-    if not isinstance(cache, str) or os.path.isdir(cache):
+    path = cache_file(config)
+    if path is None:
         return b""
     try:
-        with open(cache, "rb") as file:
-            return file.read(1 << 20)
+        with open(path, "rb") as file:
+            return file.read()
     except OSError as problem:
-        raise WasmtimeError(f"cache_config_load: {cache} cannot be read: {problem}") from None
+        raise WasmtimeError(f"cache_config_load: {path} cannot be read: {problem}") from None
 
 
 def _start(config: WasmConfig) -> CompletedProcess[str]:
@@ -126,7 +129,7 @@ def _start(config: WasmConfig) -> CompletedProcess[str]:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise WasmtimeError(why + f"it did not end within {_PATIENCE} seconds") from None
+        raise WasmtimeError(f"{why}it did not end within {_PATIENCE} seconds") from None
     except (OSError, ValueError) as problem:
         raise WasmtimeError(why + str(problem)) from None
 
@@ -215,7 +218,7 @@ def run() -> None:
 
     config = WasmConfig(**pickle.loads(bytes.fromhex(sys.stdin.read())))  # noqa: S301
     _die_quietly()
-    _found[config, _content(config.cache_config_load)] = (0, 0, 0)  # this is the trial
+    _found[config, _content(config)] = (0, 0, 0)  # this is the trial
     print("begun", flush=True)
     before = _taken()
     try:
@@ -236,6 +239,9 @@ def _use(engine: Any) -> None:
 
     from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
 
+    for source in modules():
+        with contextlib.suppress(WasmtimeError):
+            WasmModule(engine, source)
     try:
         module = WasmModule(engine, _MODULE)
         store = WasmStore(engine)

@@ -192,8 +192,12 @@ class PoolingConfig(Settings):
     async_stack_keep_resident: int = knob("Bytes of a freed stack to clear and keep.", _SIZE, default=0)
 
 
-def _not_winch(default: bool) -> Any:
-    return lambda config: default and config.strategy is not Strategy.WINCH
+def _not_winch(config: WasmConfig) -> bool:
+    return config.strategy is not Strategy.WINCH
+
+
+def _not_pulley(config: WasmConfig) -> bool:
+    return not (config.target or "").startswith("pulley")
 
 
 class WasmConfig(Settings, AbstractConfig):
@@ -292,28 +296,34 @@ class WasmConfig(Settings, AbstractConfig):
     wasm_multi_value: bool = knob("Several results of a function or block.", default=True)
     wasm_reference_types: bool = knob("References as values; tables of them.", default=True)
     wasm_function_references: bool = knob(
-        "Typed references to functions.", default=True, default_in=_not_winch(default=True)
+        "Typed references to functions.", default=True, default_in=_not_winch
     )
-    wasm_gc: bool = knob(
-        "Garbage-collected structs, arrays and i31.", default=True, default_in=_not_winch(default=True)
-    )
+    wasm_gc: bool = knob("Garbage-collected structs, arrays and i31.", default=True, default_in=_not_winch)
     gc_support: bool = knob(
         "A collector at all: without it there are no externref, anyref and exnref values.", default=True
     )
-    wasm_exceptions: bool = knob("Exceptions with tags.", default=True)
+    wasm_exceptions: bool = knob(
+        "Exceptions with tags; off without `gc_support`.",
+        default=True,
+        default_in=lambda config: config.gc_support,
+    )
     wasm_tail_call: bool = knob("Tail calls.", default=True)
     wasm_simd: bool = knob("128-bit vectors.", default=True)
     wasm_relaxed_simd: bool = knob(
         "Vector operations whose results depend on the processor.",
         default=True,
-        default_in=_not_winch(default=True),
+        default_in=_not_winch,
     )
     wasm_relaxed_simd_deterministic: bool = knob("Make these the same on every processor.", default=False)
     wasm_multi_memory: bool = knob("Several memories in a module.", default=True)
     wasm_memory64: bool = knob("Memories and tables with 64-bit addresses.", default=True)
     wasm_custom_page_sizes: bool = knob("Memories with pages of one byte.", default=False)
     wasm_wide_arithmetic: bool = knob("128-bit additions and multiplications.", default=True)
-    wasm_threads: bool = knob("Atomic operations, and memories marked as shared.", default=True)
+    wasm_threads: bool = knob(
+        "Atomic operations, and memories marked as shared; off where ``target`` is Pulley.",
+        default=True,
+        default_in=_not_pulley,
+    )
     shared_memory: bool = knob("That shared memories can be made.", default=False)
     wasm_branch_hinting: bool = knob(
         "Hints on which branches are likely, in a custom section.", default=False
@@ -365,8 +375,9 @@ class WasmConfig(Settings, AbstractConfig):
     )
     signals_based_traps: bool = knob(
         "Notice errors of WebAssembly by the processor's faults; otherwise by checks in the compiled code, "
-        "which are slower and need no signal handlers.",
+        "which are slower and need no signal handlers, and without which Pulley does.",
         default=True,
+        default_in=_not_pulley,
     )
     macos_use_mach_ports: bool = knob(
         "On macOS, take these faults from Mach ports. Elsewhere nothing.", default=True
@@ -413,17 +424,28 @@ class WasmConfig(Settings, AbstractConfig):
         """
         config = lib.wasm_config_new()
         try:
-            for name, value in self._given.items():
+            for name, knob in self._knobs.items():
+                value = getattr(self, name)
+                if value == knob.default and not (name in _DIFFERENT_BY_TARGET and self.target):
+                    continue
                 write = _WRITERS.get(name)
                 if write is not None:
                     write(config, value)
                 else:
-                    getattr(lib, f"wasmtime_config_{self._knobs[name].c_name}_set")(config, value)
-            lib.wasmtime_config_async_stack_size_set(config, self.async_stack_size)
+                    getattr(lib, f"wasmtime_config_{knob.c_name}_set")(config, value)
         except BaseException:
             lib.wasm_config_delete(config)
             raise
         return config
+
+
+#: Settings whose default the engine takes from the target.
+_DIFFERENT_BY_TARGET = {
+    "memory_guard_size",
+    "memory_reservation",
+    "memory_reservation_for_growth",
+    "signals_based_traps",
+}
 
 
 def _write_flags(config: Any, flags: Mapping[str, bool | str]) -> None:

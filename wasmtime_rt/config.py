@@ -26,6 +26,9 @@ MIB = 1 << 20
 #: What a stack for asynchronous calls has on top of `max_wasm_stack`, for host functions.
 _HOST_STACK = MIB
 
+#: More than any module may define.
+_MEMORIES_PER_MODULE = 1000
+
 _COUNT = number(0, 2**32 - 1, "slots")
 _SIZE = number(0, 2**64 - 1, "bytes")
 _WORD = re.compile(r"[A-Za-z0-9_.+-]+")
@@ -269,7 +272,7 @@ class WasmConfig(Settings, AbstractConfig):
         default=False,
     )
     cranelift_debug_verifier: bool = knob("Have the compiler check itself, which is slow.", default=False)
-    cranelift_flags: Mapping[str, bool | str] = knob(
+    cranelift_flags: Mapping[str, int | str] = knob(
         "Flags of Cranelift by name, as in ``{'has_avx2': False, 'bb_padding_log2_minus_one': 3}``; "
         "``{'haswell': True}`` is a preset of processor features. Numbers read back as text.",
         _flags,
@@ -488,6 +491,9 @@ def _write_cache(config: Any, cache: bool | str) -> None:
 def _write_pooling(config: Any, pooling: PoolingConfig) -> None:
     sizes = lib.wasmtime_pooling_allocation_config_new()
     for name, value in pooling._given.items():
+        if name == "max_memories_per_module":
+            # The engine counts up to it whenever it frees a module, which may define a hundred.
+            value = min(value, _MEMORIES_PER_MODULE)  # noqa: PLW2901
         getattr(lib, f"wasmtime_pooling_allocation_config_{name}_set")(sizes, value)
     lib.wasmtime_pooling_allocation_strategy_set(config, sizes)
     lib.wasmtime_pooling_allocation_config_delete(sizes)

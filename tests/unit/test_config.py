@@ -1,11 +1,17 @@
 """Settings of an engine."""
 
+import copy
+import inspect
+import pickle
+
 import pytest
 
 from wasmtime_rt import (
     AbstractConfig,
     OptimizationLevel,
+    PoolingConfig,
     ProfilingStrategy,
+    Strategy,
     WasmConfig,
     WasmEngine,
     WasmInstance,
@@ -127,6 +133,12 @@ def test_an_unknown_enumerator_is_refused(name):
         WasmConfig(**{name: 99})
 
 
+@pytest.mark.parametrize("value", [True, "SPEED", 1.0, None])
+def test_an_enumerator_is_no_other_thing(value):
+    with pytest.raises(TypeError, match="optimization_level: expected a member of OptimizationLevel"):
+        WasmConfig(optimization_level=value)
+
+
 def test_settings_are_keyword_only():
     with pytest.raises(TypeError, match="positional argument"):
         WasmConfig(True)
@@ -136,6 +148,80 @@ def test_settings_are_keyword_only():
 def test_a_stack_size_that_the_engine_cannot_have_is_an_error_and_not_an_abort(size):
     with pytest.raises(ValueError, match=f"max_wasm_stack: expected 1 to .* bytes, got {size}"):
         WasmConfig(max_wasm_stack=size)
+
+
+def test_an_unknown_setting_is_named_with_what_it_may_have_meant():
+    with pytest.raises(
+        TypeError, match="unexpected keyword argument 'consume_fule'; did you mean 'consume_fuel'"
+    ):
+        WasmConfig(consume_fule=True)
+
+
+def test_configs_travel():
+    config = WasmConfig(
+        strategy=Strategy.WINCH,
+        max_wasm_stack=1 << 20,
+        cranelift_flags={"has_avx": False},
+        pooling_allocation_strategy=PoolingConfig(total_memories=3),
+    )
+    for copied in (pickle.loads(pickle.dumps(config)), copy.copy(config), copy.deepcopy(config)):
+        assert copied == config
+        assert hash(copied) == hash(config)
+        assert repr(copied) == repr(config)
+
+
+def test_a_config_reads_back_as_python():
+    config = WasmConfig(
+        strategy=Strategy.WINCH,
+        optimization_level=OptimizationLevel.NONE,
+        cranelift_flags={"is_pic": True},
+        pooling_allocation_strategy=PoolingConfig(total_memories=3),
+    )
+    assert eval(repr(config)) == config
+
+
+def test_giving_the_default_is_giving_nothing():
+    config = WasmConfig(**{name: getattr(WasmConfig(), name) for name in WasmConfig._knobs})
+    assert config == WasmConfig()
+    assert repr(config) == "WasmConfig()"
+
+
+def test_numbers_are_ints():
+    class Number:
+        def __index__(self):
+            return 1 << 20
+
+    assert WasmConfig(max_wasm_stack=Number()).max_wasm_stack == 1 << 20
+    assert type(WasmConfig(max_wasm_stack=Number()).max_wasm_stack) is int
+
+
+def test_nothing_of_a_config_can_be_set():
+    config = WasmConfig()
+    for name in (*WasmConfig._knobs, "_given", "new"):
+        with pytest.raises(AttributeError):
+            setattr(config, name, True)
+    with pytest.raises(AttributeError):
+        del config.consume_fuel
+
+
+def test_subclasses_are_configs():
+    class Ours(WasmConfig):
+        pass
+
+    config = Ours(consume_fuel=True).replace(debug_info=True)
+    assert type(config) is Ours
+    assert config != WasmConfig(consume_fuel=True, debug_info=True)
+    assert add_with(config) == 42
+
+
+def test_signature_and_help_name_every_setting():
+    signature = inspect.signature(WasmConfig)
+    assert list(signature.parameters) == list(WasmConfig._knobs)
+    assert signature.parameters["wasm_gc"].default is True
+    assert signature.parameters["wasm_gc"].annotation == "bool"
+    for name, knob in WasmConfig._knobs.items():
+        assert getattr(WasmConfig, name) is knob
+        assert "Default: " in knob.__doc__
 
 
 def test_a_setting_reaches_the_engine():

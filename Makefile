@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test test-wheel check format sanitize bench bench-report bench-smoke wheel clean
+.PHONY: demo test spec test-wheel check format sanitize bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -21,6 +21,10 @@ demo: $(VENV)/built
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest
+
+# The conformance suite as a table: SCRIPTS is a folder or scripts; by default our own and $WASM_SPEC_SCRIPTS.
+spec: $(VENV)/tested
+	$(BIN)/python tests/spec/run.py $(SCRIPTS)
 
 check: $(VENV)/tested
 	$(BIN)/ruff check

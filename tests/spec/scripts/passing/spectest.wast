@@ -1,0 +1,57 @@
+;; The host module.
+
+(module
+  (import "spectest" "print" (func $print))
+  (import "spectest" "print_i32" (func $print_i32 (param i32)))
+  (import "spectest" "print_i64" (func $print_i64 (param i64)))
+  (import "spectest" "print_f32" (func $print_f32 (param f32)))
+  (import "spectest" "print_f64" (func $print_f64 (param f64)))
+  (import "spectest" "print_i32_f32" (func $print_i32_f32 (param i32 f32)))
+  (import "spectest" "print_f64_f64" (func $print_f64_f64 (param f64 f64)))
+  (import "spectest" "global_i32" (global $i32 i32))
+  (import "spectest" "global_i64" (global $i64 i64))
+  (import "spectest" "global_f32" (global $f32 f32))
+  (import "spectest" "global_f64" (global $f64 f64))
+  (import "spectest" "table" (table $table 10 20 funcref))
+  (import "spectest" "memory" (memory $memory 1 2))
+  (export "i32" (global $i32))
+  (export "i64" (global $i64))
+  (export "f32" (global $f32))
+  (export "f64" (global $f64))
+  (func (export "print")
+    (call $print)
+    (call $print_i32 (global.get $i32))
+    (call $print_i64 (global.get $i64))
+    (call $print_f32 (f32.const 1.5))
+    (call $print_f64 (global.get $f64))
+    (call $print_i32_f32 (i32.const -1) (f32.const 2.5))
+    (call $print_f64_f64 (f64.const 3) (f64.const 4)))
+  (func (export "sizes") (result i32 i32) (table.size $table) (memory.size $memory))
+  (func (export "keep") (i32.store (i32.const 8) (i32.const 42))))
+
+(assert_return (invoke "print"))
+(assert_return (get "i32") (i32.const 666))
+(assert_return (get "i64") (i64.const 666))
+(assert_return (get "f32") (f32.const 666.6))
+(assert_return (get "f64") (f64.const 666.6))
+(assert_return (invoke "sizes") (i32.const 10) (i32.const 1))
+(invoke "keep")
+
+;; It is the same for every module of a script.
+(module
+  (import "spectest" "memory" (memory 1 2))
+  (func (export "kept") (result i32) (i32.load (i32.const 8)))
+  (func (export "grow") (param i32) (result i32) (memory.grow (local.get 0))))
+(assert_return (invoke "kept") (i32.const 42))
+(assert_return (invoke "grow" (i32.const 1)) (i32.const 1))
+(assert_return (invoke "grow" (i32.const 1)) (i32.const -1))
+
+(module
+  (import "spectest" "table64" (table $table i64 10 20 funcref))
+  (func (export "size") (result i64) (table.size $table)))
+(assert_return (invoke "size") (i64.const 10))
+
+(assert_unlinkable (module (import "spectest" "unknown" (func))) "unknown import")
+(assert_unlinkable (module (import "spectest" "print_i32" (func))) "incompatible import type")
+(assert_unlinkable (module (import "spectest" "global_i32" (global (mut i32)))) "incompatible import type")
+(assert_unlinkable (module (import "spectest" "table" (table i64 10 funcref))) "incompatible import type")

@@ -1,0 +1,75 @@
+"""Which scripts there are, with which settings each runs, and what is wrong with how one went."""
+
+from __future__ import annotations
+
+import functools
+import os
+from pathlib import Path
+from typing import Any
+
+from convert import ConversionError, Converter
+from expected import DEVIATIONS
+from runner import Failure, Report, run_script
+
+from wasmtime_rt import WasmConfig, WasmEngine
+
+#: Names the folder with the official scripts, which are not part of this package.
+VARIABLE = "WASM_SPEC_SCRIPTS"
+OWN = Path(__file__).parent / "scripts"
+
+#: By the end of the folder that a script is in, the settings that it needs beyond the defaults.
+_SETTINGS: dict[str, dict[str, Any]] = {
+    "custom-page-sizes": {"wasm_custom_page_sizes": True},
+    "stack-switching": {"wasm_stack_switching": True},
+    "proposals/threads": {  # written for a WebAssembly that has one memory and one table at most
+        "shared_memory": True,
+        "wasm_multi_memory": False,
+        "wasm_reference_types": False,
+        "wasm_component_model_async": False,  # the engine has it only together with reference types
+    },
+    "threads": {"shared_memory": True},
+}
+
+
+def scripts_in(folder: Path) -> list[Path]:
+    """All scripts below ``folder``, or ``folder`` itself if it is one."""
+    return [folder] if folder.is_file() else sorted(folder.rglob("*.wast"))
+
+
+def official_folder() -> Path | None:
+    """The folder that the environment names, if it names one."""
+    named = os.environ.get(VARIABLE)
+    return Path(named) if named else None
+
+
+def settings_of(script: Path) -> dict[str, Any]:
+    """The settings of the engine that ``script`` needs, by the folder that it is in."""
+    folder = script.resolve().parent.as_posix()
+    return next((wanted for end, wanted in _SETTINGS.items() if folder.endswith(f"/{end}")), {})
+
+
+def run(script: Path, converter: Converter) -> Report:
+    """Run ``script``. One that cannot be run at all is a report with that failure."""
+    try:
+        return run_script(_engine(tuple(settings_of(script).items())), converter[script])
+    except (ConversionError, TypeError) as problem:
+        return Report(failures=[Failure(0, "script", str(problem))])
+
+
+@functools.cache
+def _engine(settings: tuple[tuple[str, Any], ...]) -> WasmEngine:
+    return WasmEngine(WasmConfig(**dict(settings)))
+
+
+def surprises(script: Path, report: Report) -> list[Failure]:
+    """The failures that are not known, and the known ones that did not happen."""
+    known = next(
+        (lines for end, lines in DEVIATIONS.items() if script.resolve().as_posix().endswith(f"/{end}")), {}
+    )
+    failed = {failure.line for failure in report.failures}
+    gone = [
+        Failure(line, "deviation", f"listed as failing, and does not: {reason}")
+        for line, reason in known.items()
+        if line not in failed
+    ]
+    return [failure for failure in report.failures if failure.line not in known] + gone

@@ -20,7 +20,6 @@ OWN = Path(__file__).parent / "scripts"
 #: By the end of the folder that a script is in, the settings that it needs beyond the defaults.
 _SETTINGS: dict[str, dict[str, Any]] = {
     "custom-page-sizes": {"wasm_custom_page_sizes": True},
-    "stack-switching": {"wasm_stack_switching": True},
     "proposals/threads": {  # written for a WebAssembly that has one memory and one table at most
         "shared_memory": True,
         "wasm_multi_memory": False,

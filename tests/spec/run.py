@@ -32,6 +32,9 @@ def main(arguments: list[str]) -> int:
     width = max((len(_name(*one)) for one in listed), default=0)
     with contextlib.closing(Converter(script for _, script in listed)) as converter:
         for root, script in listed:
+            if reason := suite.left_out(script):
+                print(f"{_name(root, script):{width}}  left out: {reason}")
+                continue
             report = suite.run(script, converter)
             surprising += [(script, failure) for failure in suite.surprises(script, report)]
             total.add(report)

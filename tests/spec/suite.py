@@ -5,13 +5,15 @@ from __future__ import annotations
 import functools
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from convert import ConversionError, Converter
-from expected import DEVIATIONS
+from expected import DEVIATIONS, LEFT_OUT
 from runner import Failure, Report, run_script
 
 from wasmtime_rt import WasmConfig, WasmEngine
+
+T = TypeVar("T")
 
 #: Names the folder with the official scripts, which are not part of this package.
 VARIABLE = "WASM_SPEC_SCRIPTS"
@@ -43,8 +45,12 @@ def official_folder() -> Path | None:
 
 def settings_of(script: Path) -> dict[str, Any]:
     """The settings of the engine that ``script`` needs, by the folder that it is in."""
-    folder = script.resolve().parent.as_posix()
-    return next((wanted for end, wanted in _SETTINGS.items() if folder.endswith(f"/{end}")), {})
+    return _by_end(_SETTINGS, script.resolve().parent) or {}
+
+
+def left_out(script: Path) -> str | None:
+    """Why ``script`` cannot be run at all, if it cannot."""
+    return _by_end(LEFT_OUT, script.resolve().parent)
 
 
 def run(script: Path, converter: Converter) -> Report:
@@ -62,9 +68,7 @@ def _engine(settings: tuple[tuple[str, Any], ...]) -> WasmEngine:
 
 def surprises(script: Path, report: Report) -> list[Failure]:
     """The failures that are not known, and the known ones that did not happen."""
-    known = next(
-        (lines for end, lines in DEVIATIONS.items() if script.resolve().as_posix().endswith(f"/{end}")), {}
-    )
+    known = _by_end(DEVIATIONS, script.resolve()) or {}
     failed = {failure.line for failure in report.failures}
     gone = [
         Failure(line, "deviation", f"listed as failing, and does not: {reason}")
@@ -72,3 +76,8 @@ def surprises(script: Path, report: Report) -> list[Failure]:
         if line not in failed
     ]
     return [failure for failure in report.failures if failure.line not in known] + gone
+
+
+def _by_end(table: dict[str, T], path: Path) -> T | None:
+    """What ``table`` says of the end of ``path``."""
+    return next((said for end, said in table.items() if path.as_posix().endswith(f"/{end}")), None)

@@ -97,6 +97,8 @@ def test_what_is_no_script_fails(tmp_path, converter):
 def test_settings_go_by_folders(tmp_path):
     assert suite.settings_of(tmp_path / "a.wast") == {}
     assert suite.settings_of(tmp_path / "threads" / "a.wast") == {"shared_memory": True}
+    assert suite.left_out(tmp_path / "threads" / "a.wast") is None
+    assert "first design" in suite.left_out(tmp_path / "legacy" / "a.wast")
     assert "wasm_reference_types" in suite.settings_of(tmp_path / "proposals" / "threads" / "a.wast")
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ._binary import ModuleShape, TableLimits
 from ._failure import check
-from ._lowlevel import ffi, lib, own, text_of
+from ._lowlevel import check_native_stack, ffi, lib, own, take_bytes, text_of
 from .errors import WasmtimeError, WrongEngineError
 from .types import (
     DefinedType,
@@ -359,12 +359,34 @@ def tabletype_to_c(given: WasmTableType, engine: Any) -> Any:
     """``given`` as a ``wasm_tabletype_t *`` that Python owns.
 
     Raises:
-        WasmtimeError: Indices are 64 bits wide, for which the C API has no constructor.
+        WasmtimeError: Indices are 64 bits wide, and the engine refuses that, or a module defines the element.
     """
     if given.is64:
-        raise WasmtimeError(f"{given}: the engine's C API cannot make a table with 64-bit indices")
+        return _wide_tabletype(given, engine)
     limits = ffi.new("wasm_limits_t *", (given.min, 0xFFFFFFFF if given.max is None else given.max))
     made = lib.wasm_tabletype_new(valtype_to_c(given.element, engine), limits)
+    return ffi.gc(made, lib.wasm_tabletype_delete)
+
+
+def _wide_tabletype(given: WasmTableType, engine: Any) -> Any:
+    """The C API has no constructor for it, so it is taken from a module with such a table."""
+    if not isinstance(given.element.heap, str):
+        raise WasmtimeError(
+            f"{given}: the engine's C API cannot make a table with 64-bit indices whose elements are of a "
+            "type that a module defines"
+        )
+    check_native_stack()
+    text = f'(module (table (export "") i64 {given.limits} {given.element}))'.encode()
+    wasm, module = ffi.new("wasm_byte_vec_t *"), ffi.new("wasmtime_module_t **")
+    check(lib.wasmtime_wat2wasm(text, len(text), wasm))
+    binary = take_bytes(wasm)
+    check(lib.wasmtime_module_new(engine, binary, len(binary), module), prefix=f"{given}: ")
+    exports = ffi.new("wasm_exporttype_vec_t *")
+    lib.wasmtime_module_exports(module[0], exports)
+    table = lib.wasm_externtype_as_tabletype_const(lib.wasm_exporttype_type(exports.data[0]))
+    made = lib.wasm_tabletype_copy(table)
+    lib.wasm_exporttype_vec_delete(exports)
+    lib.wasmtime_module_delete(module[0])
     return ffi.gc(made, lib.wasm_tabletype_delete)
 
 

@@ -177,9 +177,22 @@ def test_tables_with_wide_indices_are_read_and_grown(run):
     assert list(exports.t) == [None, "here", None, None, None, "end"]
 
 
-def test_a_table_with_wide_indices_cannot_be_made(store):
-    with pytest.raises(WasmtimeError, match="cannot make a table with 64-bit indices"):
-        WasmTable(store, WasmTableType(FUNCREF, 1, is64=True))
+def test_a_table_with_wide_indices_is_made_and_imported(run, store):
+    table = WasmTable(store, WasmTableType(WasmValType.EXTERNREF, 2, 2**40, is64=True), "x")
+    table.grow(1)
+    size = run(
+        """(module (import "e" "t" (table i64 1 0x100_0000_0000 externref))
+        (func (export "size") (result i64) (table.size 0)))""",
+        {"e": {"t": table}},
+    ).exports.size
+    assert (list(table), size()) == (["x", "x", None], 3)
+    with pytest.raises(WasmtimeError, match="overflow"):
+        WasmTable(store, WasmTableType(FUNCREF, 2**63, is64=True))
+    defined = run(
+        '(module (type $t (struct)) (func (export "f") (param (ref null $t))))'
+    ).exports.f.type.params[0]
+    with pytest.raises(WasmtimeError, match="of a type that a module defines"):
+        WasmTable(store, WasmTableType(defined, 1, is64=True))
 
 
 def test_one_table_serves_two_modules(engine):

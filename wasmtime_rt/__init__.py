@@ -64,6 +64,7 @@ from .linker import WasmLinker
 from .memory import WasmMemory
 from .module import WasmModule, wat2wasm
 from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
+from .shared_memory import WasmSharedMemory
 from .store import StoreLimits, WasmStore
 from .table import WasmTable
 from .tag import WasmTag
@@ -124,6 +125,7 @@ __all__ = [
     "WasmFunc",
     "WasmGlobal",
     "WasmMemory",
+    "WasmSharedMemory",
     "WasmTable",
     "WasmTag",
     # References to what the engine keeps

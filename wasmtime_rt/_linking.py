@@ -11,12 +11,13 @@ from ._convert import check_store
 from ._hot import make_plan, new_host_function, signature
 from .annotations import ASYNC, check_callable, name_of
 from .engine import WasmEngine
-from .errors import LinkError
+from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
 from .func import TypedFunc, WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
 from .module import WasmModule
+from .shared_memory import WasmSharedMemory
 from .store import WasmStore
 from .table import WasmTable
 from .types import WasmExternType, WasmFuncType, WasmGlobalType, WasmImportType
@@ -124,6 +125,8 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearr
             item = item.func
         elif isinstance(item, StoreItem):
             check_store(store, item, wanted)
+        elif isinstance(item, WasmSharedMemory) and item.engine is not store.engine:
+            raise WrongEngineError(f"{wanted}: {item} is of another engine than the store")
         problem = _problem(item, wanted)
         if problem:
             problems.append(f"\n  {wanted}: {problem}")
@@ -158,9 +161,9 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     is_func = type(expected) is WasmFuncType
     if is_func and type(item) is FunctionType and not item.__code__.co_flags & ASYNC:
         return None
-    if isinstance(item, StoreItem):
+    if isinstance(item, (StoreItem, WasmSharedMemory)):
         given = cast("Any", item).type
-        size = (item.size,) if isinstance(item, (WasmMemory, WasmTable)) else ()
+        size = (item.size,) if isinstance(item, (WasmMemory, WasmSharedMemory, WasmTable)) else ()
         if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
             return None
         return f"got {given}" + (f", which is {size[0]} large now" if size else "")
@@ -187,7 +190,8 @@ def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int) ->
         if type(item) is FunctionType or not isinstance(item, StoreItem):
             make_host_function(store, item, wanted, out, at)
             return wanted
-    placed: Any = item if isinstance(item, StoreItem) else WasmGlobal(store, wanted, item)
+    made = isinstance(item, (StoreItem, WasmSharedMemory))
+    placed: Any = item if made else WasmGlobal(store, wanted, item)
     placed.write_extern(out, at)
     return placed.type
 

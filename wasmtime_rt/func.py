@@ -163,7 +163,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         Raises:
             TypeError: It has another signature.
             ClosedError: It was closed.
-            WasmtimeError: ``keep_gil`` in a store with WASI, where a call could wait for the world.
+            WasmtimeError: ``keep_gil`` in a store with WASI, where a call could wait for the world, or with
+                shared memories, where it could wait for another thread.
         """
         expected = WasmFuncType(params, results)
         if self._type != expected:
@@ -172,6 +173,10 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         if keep_gil and self._store._wasi is not None:
             raise WasmtimeError(
                 f"{self._name}: keep_gil is refused in a store with WASI, where a call may wait"
+            )
+        if keep_gil and self._store.engine.config.shared_memory:
+            raise WasmtimeError(
+                f"{self._name}: keep_gil is refused where memories can be shared, on which a call may wait"
             )
         if keep_gil:
             self._store._keeps_gil = True

@@ -15,12 +15,13 @@ from .func import WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
 from .module import WasmModule, check_module
+from .shared_memory import WasmSharedMemory
 from .store import WasmStore, check_store_argument
 from .table import WasmTable
 from .tag import WasmTag
 from .types import WasmExternType
 
-WasmExtern: TypeAlias = WasmFunc | WasmMemory | WasmGlobal | WasmTable | WasmTag
+WasmExtern: TypeAlias = WasmFunc | WasmMemory | WasmSharedMemory | WasmGlobal | WasmTable | WasmTag
 """Anything that modules import and export; each has a ``.type``."""
 
 _CLASSES: dict[int, Any] = {
@@ -32,10 +33,9 @@ E = TypeVar("E", WasmFunc, WasmMemory, WasmGlobal, WasmTable, WasmTag)
 
 def wrap_extern(store: WasmStore, item: Any, extern_type: WasmExternType, name: str) -> WasmExtern:
     """The Python object for the ``wasmtime_extern_t *`` ``item``, which is copied and freed."""
-    kind = _CLASSES.get(item.kind)
-    if kind is None:
-        lib.wasmtime_extern_delete(item)
-        raise WasmtimeError(f"{name}: shared memories cannot be reached from Python yet")
+    if item.kind == WasmSharedMemory._KIND:
+        return WasmSharedMemory._wrap(store.engine, item.of.sharedmemory)
+    kind = _CLASSES[item.kind]
     handle = ffi.new(f"wasmtime_{kind._FIELD}_t *", getattr(item.of, kind._FIELD))
     wrapped: WasmExtern = kind._wrap(store, handle, extern_type, *((name,) if kind is WasmFunc else ()))
     return wrapped

@@ -17,6 +17,7 @@ from .externs import EXTERN_OF, StoreItem
 from .func import TypedFunc, WasmFunc
 from .instance import WasmExtern, WasmInstance
 from .module import WasmModule, check_module
+from .shared_memory import WasmSharedMemory
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmImportType, WasmValType
 from .values import shown
@@ -178,7 +179,7 @@ class WasmLinker(WasmtimeResource):
             raise TypeError(f"type: expected a WasmFuncType, got {shown(type)}")
         if isinstance(item, TypedFunc):
             item = item.func
-        if not isinstance(item, StoreItem):
+        if not isinstance(item, (StoreItem, WasmSharedMemory)):
             item = _linking.HostDefinition(item, type)
         if not self.allow_shadowing and ((module, name) in self._definitions):
             raise LinkError(f'"{module}" "{name}" is defined already, and allow_shadowing is off')
@@ -236,7 +237,8 @@ class WasmLinker(WasmtimeResource):
             return WasmFunc(store, item.function, item.type)
         if isinstance(item, _WasiDefinition):
             return WasmFunc._wrap(store, item.func_in(store), item.type, name)
-        check_store(store, item, f'"{module}" "{name}"')
+        if isinstance(item, StoreItem):
+            check_store(store, item, f'"{module}" "{name}"')
         return cast("WasmExtern", item)
 
     def instantiate(self, store: WasmStore, module: WasmModule) -> WasmInstance:

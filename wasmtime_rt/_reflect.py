@@ -13,7 +13,7 @@ from typing import Any
 
 from ._binary import ModuleShape, TableLimits
 from ._failure import check
-from ._lowlevel import check_native_stack, ffi, lib, own, take_bytes, text_of
+from ._lowlevel import Handle, check_native_stack, ffi, lib, own, take_bytes, text_of
 from .errors import WasmtimeError, WrongEngineError
 from .types import (
     DefinedType,
@@ -213,9 +213,20 @@ def valtype(pointer: Any, engine: Any) -> WasmValType:
 
 
 def functype(pointer: Any, engine: Any) -> WasmFuncType:
-    """The function type behind a borrowed ``wasm_functype_t *``."""
+    """The function type behind a borrowed ``wasm_functype_t *``.
+
+    It remembers the type itself: one in a recursion group, or with subtypes, cannot be made of its parts.
+    """
     sides = lib.wasm_functype_params(pointer), lib.wasm_functype_results(pointer)
-    return WasmFuncType(*([valtype(side.data[i], engine) for i in range(side.size)] for side in sides))
+    found = WasmFuncType(*([valtype(side.data[i], engine) for i in range(side.size)] for side in sides))
+    found._set("_native", (Handle(lib.wasm_functype_copy(pointer), "wasm_functype_delete", "type"), engine))
+    return found
+
+
+def native_functype(given: WasmFuncType, engine: Any) -> Handle | None:
+    """The engine's own type that `functype` read ``given`` from, if it did, and of this engine."""
+    handle, of = given.__dict__.get("_native", (None, None))
+    return handle if of is engine else None
 
 
 def memorytype(pointer: Any) -> WasmMemoryType:
@@ -392,4 +403,6 @@ def _wide_tabletype(given: WasmTableType, engine: Any) -> Any:
 
 def tagtype_to_c(given: WasmTagType, engine: Any) -> Any:
     """``given`` as a ``wasm_tagtype_t *`` that Python owns."""
-    return ffi.gc(lib.wasm_tagtype_new(functype_to_c(given.func, engine)), lib.wasm_tagtype_delete)
+    native = native_functype(given.func, engine)
+    func = functype_to_c(given.func, engine) if native is None else lib.wasm_functype_copy(native.get())
+    return ffi.gc(lib.wasm_tagtype_new(func), lib.wasm_tagtype_delete)

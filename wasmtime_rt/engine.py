@@ -7,7 +7,7 @@ from typing import Any
 from ._abstract import AbstractEngine, begin
 from ._config_rules import check_rules, needs_trial
 from ._lowlevel import Handle, check_native_stack, lib
-from ._reflect import functype_to_c
+from ._reflect import functype_to_c, native_functype
 from ._trial import try_out
 from .config import WasmConfig
 from .types import WasmFuncType
@@ -88,7 +88,7 @@ class WasmEngine(AbstractEngine):
 
     def _c_functype(self, functype: WasmFuncType, pointer: Any) -> Handle:
         """``functype`` as a ``wasm_functype_t`` that the engine keeps; ``pointer`` is the engine's."""
-        made = self._c_types.get(functype)
+        made = native_functype(functype, pointer) or self._c_types.get(functype)
         if made is None:
             if len(self._c_types) >= _TYPES_KEPT:
                 self._c_types.clear()

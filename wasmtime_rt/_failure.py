@@ -112,15 +112,31 @@ def failure(
     return WasmtimeError(text)
 
 
+#: Where a store's core keeps the host function that takes exceptions, among the numbers of the others.
+_TAKER = -1
+
+
 def _take_exception(store: WasmStore, context: Any) -> WasmException | None:
     """Take the exception that is pending on the store, if there is one: it would turn up later."""
-    root = ffi.new("wasmtime_exnref_t *")
-    if not lib.wasmtime_context_take_exception(context, root):
+    if not lib.wasmtime_context_has_exception(context):
+        return None
+    taker = store._core.hosts.get(_TAKER)
+    if taker is None:
+        nothing = ffi.new("wasm_valtype_vec_t[2]")
+        c_type = lib.wasm_functype_new(nothing, nothing + 1)
+        taken, func = ffi.new("wrt_taken_t *"), ffi.new("wasmtime_func_t *")
+        lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_take_exception, taken, NULL, func)
+        lib.wasm_functype_delete(c_type)
+        taker = store._core.hosts[_TAKER] = taken, func, ffi.new("wasmtime_val_raw_t *")
+    taken, func, slots = taker
+    taken.found = False
+    check(lib.wasmtime_func_call_unchecked(context, func, slots, 0, ffi.new("wasm_trap_t **")))
+    if not taken.found:
         return None
     try:
-        return _convert.wrappers.exception(store, context, root)
+        return _convert.wrappers.exception(store, context, ffi.addressof(taken.exception))
     finally:
-        lib.wasmtime_exnref_unroot(root)
+        lib.wasmtime_exnref_unroot(ffi.addressof(taken.exception))
 
 
 def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:

@@ -18,18 +18,26 @@ import pytest
 from wasmtime_rt import (
     StoreLimits,
     WasiConfig,
+    WasmArray,
+    WasmConfig,
     WasmEngine,
+    WasmException,
     WasmExit,
+    WasmFieldType,
     WasmFunc,
     WasmFuncType,
+    WasmI31,
     WasmInstance,
     WasmLinker,
     WasmMemory,
     WasmMemoryType,
     WasmModule,
+    WasmSharedMemory,
     WasmStore,
+    WasmStruct,
     WasmTable,
     WasmTableType,
+    WasmTag,
     WasmValType,
     WasmValue,
     backend,
@@ -400,10 +408,109 @@ def references_that_are_wrong(world):
             lambda: world.exports.ref(world.thing),
             lambda: world.exports.ref(world.thing, world.thing),
             lambda: world.exports.ref(world.thing, other),
-            lambda: world.exports.ref(opaque, None),
+            lambda: world.exports.ref(None, opaque),
             lambda: world.exports.ref(WasmValue.i32(5), None),
         )()
         world.store.gc()
+
+    return turn
+
+
+AGGREGATES = """(module
+  (type $s (struct (field (mut i32)) (field (mut anyref))))
+  (type $a (array (mut i8)))
+  (tag $tag (export "tag") (param i32 externref))
+  (import "env" "host" (func $host))
+  (func (export "s") (result (ref $s)) (struct.new $s (i32.const 1) (ref.null any)))
+  (func (export "a") (result (ref $a)) (array.new $a (i32.const 1) (i32.const 10)))
+  (func (export "out") (param anyref) (result externref) (extern.convert_any (local.get 0)))
+  (func (export "in") (param externref) (result anyref) (any.convert_extern (local.get 0)))
+  (func (export "throw") (param externref) (throw $tag (i32.const 1) (local.get 0)))
+  (func (export "catch")
+    (block $handler (result i32 externref)
+      (try_table (catch $tag $handler) (call $host))
+      (return))
+    drop drop)
+  (func (export "take") (result exnref)
+    (block $handler (result exnref)
+      (try_table (catch_all_ref $handler) (call $host))
+      (ref.null exn))))"""
+
+
+@scenario
+def aggregates(world):
+    module = WasmModule(world.engine, AGGREGATES)
+    f = WasmInstance(world.store, module, [lambda: None]).exports
+    struct, array = f.s.type.results[0], f.a.type.results[0]
+
+    def turn():
+        first, numbers = f.s(), f.a()
+        first[0], first[1] = 5, numbers
+        assert first[1] == numbers
+        first[1] = Thing()
+        first[1] = WasmI31(3)
+        assert f.out(first).value == first == f["in"](f.out(first))
+        made = WasmStruct(world.store, struct, [1, Thing()])
+        assert made.matches(struct)
+        assert len(list(WasmArray(world.store, array, b"abc"))) == 3
+        assert WasmArray.filled(world.store, array, 0, 5).type == array
+        assert f.out(Thing()) is not None
+        assert f.out.call_values(Thing())[0].value is not None
+        failing(
+            lambda: made["x"],
+            lambda: made[2],
+            lambda: made.__setitem__(0, "x"),
+            lambda: WasmStruct(world.store, struct, [1, Thing(), 3]),
+            lambda: WasmStruct(world.store, struct, [Thing(), Thing()]),
+            lambda: WasmArray(world.store, array, [1, "2"]),
+            lambda: WasmArray.filled(world.store, array, Thing(), 2),
+            lambda: f.out.call_values(Thing(), 1),
+        )()
+        WasmStruct.new_type(world.engine, [WasmFieldType(array), WasmFieldType("i8")])
+        world.store.gc()
+
+    return turn
+
+
+@scenario
+def exceptions_of_wasm(world):
+    module, thrown = WasmModule(world.engine, AGGREGATES), []
+
+    def host():
+        if thrown:
+            raise thrown[0]
+
+    f = WasmInstance(world.store, module, [host]).exports
+    other = WasmTag(world.store, f.tag.type)
+
+    def turn():
+        failing(lambda: f.throw(Thing()))()
+        thrown[:] = [WasmException(f.tag, 1, Thing())]
+        f["catch"]()
+        failing(lambda: f.throw(f.take()))()
+        thrown[:] = [WasmException(f.tag, "x", Thing())]
+        failing(f["catch"])()
+        thrown[:] = [WasmException(other, 1, Thing())]
+        failing(f["catch"])()
+        thrown.clear()
+        f["catch"]()
+        world.store.gc()
+
+    return turn
+
+
+@scenario
+def shared_memories(world):
+    engine = WasmEngine(WasmConfig(shared_memory=True))
+    module = WasmModule(engine, '(module (import "e" "m" (memory 1 1 shared)) (export "m" (memory 0)))')
+
+    def turn():
+        memory = WasmSharedMemory(engine, WasmMemoryType(1, 1, shared=True))
+        exports = WasmInstance(WasmStore(engine), module, [memory]).exports
+        view = exports.m.view()
+        memory.close()
+        view[0] = 1
+        failing(lambda: memory.read(0, 1), lambda: exports.m.read(65536, 1), lambda: exports.m.grow(1))()
 
     return turn
 

@@ -95,6 +95,14 @@ wasm_trap_t *wrt_host_call_values(
         store_of(caller), (uintptr_t)env, caller, args, nargs, results, nresults));
 }
 
+wasm_trap_t *wrt_take_exception(
+    void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count) {
+    wrt_taken_t *taken = env;
+    (void)raw, (void)count;
+    taken->found = wasmtime_context_take_exception(wasmtime_caller_context(caller), &taken->exception);
+    return NULL;
+}
+
 /* The engine's record of a function, as the pinned version lays it out. */
 struct func_record {
     void *array_call;

@@ -37,6 +37,19 @@ wasm_trap_t *wrt_host_call_values(
     void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
     wasmtime_val_t *results, size_t nresults);
 
+/* ---- Exceptions that nothing caught ----
+ *
+ * A host function that takes the exception that is pending on its store into `env`. The engine roots what it
+ * hands out until the host function returns; taken from outside of one, it would be for as long as the store.
+ */
+typedef struct wrt_taken {
+    bool found;
+    wasmtime_exnref_t exception;
+} wrt_taken_t;
+
+wasm_trap_t *wrt_take_exception(
+    void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
+
 /* ---- Functions are the same where their code and their instance are, however they were reached. */
 
 void wrt_func_identity(const wasmtime_func_t *func, uintptr_t identity[2]);

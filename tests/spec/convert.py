@@ -60,7 +60,7 @@ class Converter:
 def _convert(program: Path, script: Path, folder: Path) -> Path:
     folder.mkdir()
     made = folder / "script.json"
-    command = [program, "json-from-wast", script, "--output", made, "--wasm-dir", folder]
+    command: list[str | Path] = [program, "json-from-wast", script, "--output", made, "--wasm-dir", folder]
     ended = subprocess.run(command, capture_output=True, check=False, encoding="utf-8", errors="replace")
     if ended.returncode:
         raise ConversionError(ended.stderr.strip() or f"wasm-tools ended with {ended.returncode}")

@@ -156,7 +156,7 @@ class ScriptRunner:
         self._instances.pop(name, None)
 
     def _source(self, command: Command) -> Source:
-        data = (self._folder / command["filename"]).read_bytes()
+        data: bytes = (self._folder / command["filename"]).read_bytes()
         if command["module_type"] == "text":
             with contextlib.suppress(UnicodeDecodeError):  # some are malformed in just that way
                 return data.decode()

@@ -11,8 +11,7 @@ import struct
 from collections.abc import Callable
 from typing import Any
 
-import wasmtime_rt
-from wasmtime_rt import WasmFunc, WasmValue
+from wasmtime_rt import WasmArray, WasmException, WasmFunc, WasmI31, WasmStruct, WasmValue
 
 Const = dict[str, Any]
 
@@ -50,7 +49,8 @@ def host(number: int) -> HostObject:
 
 def argument(const: Const) -> Any:
     """What Python passes for ``const``."""
-    kind, value = const["type"], const.get("value")
+    kind: str = const["type"]
+    value: Any = const.get("value")
     if kind in _INTS:
         return int(value)
     if kind == "f32":
@@ -72,7 +72,8 @@ def argument(const: Const) -> Any:
 
 def matches(expected: Const, result: WasmValue[Any]) -> bool:
     """Whether ``result`` is what the script expects, to the bit."""
-    kind, value = expected["type"], expected.get("value")
+    kind: str = expected["type"]
+    value: Any = expected.get("value")
     if kind == "either":
         return any(matches(one, result) for one in expected["values"])
     if kind in _REFERENCES:
@@ -107,9 +108,7 @@ def _vector_matches(lane_type: str, patterns: list[str], vector: bytes) -> bool:
     return all(int(p) & ((1 << width) - 1) == lane for p, lane in zip(patterns, lanes, strict=True))
 
 
-def _is_a(*names: str) -> Callable[[object], bool]:
-    """Whether an object is of one of these classes of the package."""
-    classes = tuple(getattr(wasmtime_rt, name) for name in names if hasattr(wasmtime_rt, name))
+def _is_a(*classes: type) -> Callable[[object], bool]:
     return lambda given: isinstance(given, classes)
 
 
@@ -117,13 +116,13 @@ def _is_a(*names: str) -> Callable[[object], bool]:
 #: without a test, null is the only value.
 _REFERENCES: dict[str, tuple[str | None, Callable[[object], bool] | None]] = {
     "anyref": ("any", lambda _: True),
-    "eqref": ("any", _is_a("WasmI31", "WasmStruct", "WasmArray")),
-    "i31ref": ("any", _is_a("WasmI31")),
-    "structref": ("any", _is_a("WasmStruct")),
-    "arrayref": ("any", _is_a("WasmArray")),
+    "eqref": ("any", _is_a(WasmI31, WasmStruct, WasmArray)),
+    "i31ref": ("any", _is_a(WasmI31)),
+    "structref": ("any", _is_a(WasmStruct)),
+    "arrayref": ("any", _is_a(WasmArray)),
     "externref": ("extern", lambda _: True),
-    "funcref": ("func", lambda given: isinstance(given, WasmFunc)),
-    "exnref": ("exn", _is_a("WasmException")),
+    "funcref": ("func", _is_a(WasmFunc)),
+    "exnref": ("exn", _is_a(WasmException)),
     "nullref": ("any", None),
     "nullexternref": ("extern", None),
     "nullfuncref": ("func", None),
@@ -152,7 +151,8 @@ def _reference_matches(kind: str, value: Any, result: WasmValue[Any]) -> bool:
 
 def shown(const: Const) -> str:
     """An expected value, as a message spells it."""
-    kind, value = const["type"], const.get("value")
+    kind: str = const["type"]
+    value: Any = const.get("value")
     if kind == "either":
         return " or ".join(shown(one) for one in const["values"])
     if kind == "v128":

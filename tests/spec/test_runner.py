@@ -114,7 +114,7 @@ def test_the_command_line_prints_a_table_and_fails(converter):
     assert rows.keys() == {"vectors.wast", "results.wast", "commands.wast", "threads/threads.wast"}
     assert "failed" in rows["results.wast"]
     assert "failed" not in rows["vectors.wast"]
-    assert "commands.wast:13: assert_return: KeyError" in ended.stdout
+    assert "commands.wast:12: assert_return: KeyError" in ended.stdout
 
 
 def test_the_command_line_without_failures(converter):

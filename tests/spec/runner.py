@@ -26,8 +26,8 @@ from wasmtime_rt import (
     WasmFunc,
     WasmGlobal,
     WasmInstance,
-    WasmMemory,
     WasmModule,
+    WasmSharedMemory,
     WasmStore,
     WasmTrap,
     WasmValue,
@@ -281,9 +281,7 @@ class ScriptRunner:
         if shared is not None:
             exports = _found(self._instances, shared, "instance")
             child._instances[shared] = {
-                name: item
-                for name, item in exports.items()
-                if isinstance(item, WasmMemory) and item.type.shared
+                name: item for name, item in exports.items() if isinstance(item, WasmSharedMemory)
             }
 
         def run() -> None:

@@ -12,6 +12,7 @@ from wasmtime_rt import (
     WasmGlobalType,
     WasmMemory,
     WasmMemoryType,
+    WasmSharedMemory,
     WasmStore,
     WasmTable,
     WasmTableType,
@@ -34,10 +35,6 @@ def _table(*, is64: bool) -> Callable[[SpecTest], WasmTable]:
     return lambda module: WasmTable(module.store, WasmTableType(WasmValType.FUNCREF, 10, 20, is64=is64))
 
 
-def _memory(*, shared: bool) -> Callable[[SpecTest], WasmMemory]:
-    return lambda module: WasmMemory(module.store, WasmMemoryType(1, 2, shared=shared))
-
-
 _ITEMS: dict[str, Callable[[SpecTest], Any]] = {
     "print": _print(),
     "print_i32": _print("i32"),
@@ -52,8 +49,8 @@ _ITEMS: dict[str, Callable[[SpecTest], Any]] = {
     "global_f64": _global("f64", 666.6),
     "table": _table(is64=False),
     "table64": _table(is64=True),
-    "memory": _memory(shared=False),
-    "shared_memory": _memory(shared=True),
+    "memory": lambda module: WasmMemory(module.store, WasmMemoryType(1, 2)),
+    "shared_memory": lambda module: WasmSharedMemory(module.store.engine, WasmMemoryType(1, 2, shared=True)),
 }
 
 

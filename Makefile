@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test spec test-wheel check format sanitize bench bench-report bench-smoke wheel clean
+.PHONY: demo test spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -35,6 +35,11 @@ check: $(VENV)/tested
 format: $(VENV)/tested
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+# Random configs: `make fuzz-config CASES=5000 SEED=7`.
+fuzz-config: $(VENV)/tested
+	WASMTIME_RT_CONFIG_CASES=$(or $(CASES),2000) WASMTIME_RT_CONFIG_SEED=$(or $(SEED),1) \
+		$(BIN)/python -m pytest -q tests/safety/test_config.py -k 'agree or accepted'
 
 bench: $(VENV)/tested
 	-$(PIP) install --editable '.[bench]'

@@ -126,8 +126,9 @@ def _sizes(config: WasmConfig) -> Iterator[str]:
             f"max_memory_size ({pooling.max_memory_size}) of the pools is larger than memory_reservation "
             f"({config.memory_reservation}), which has to hold it"
         )
-    for name, size in pooling._given.items():
-        if name.startswith("total_") and size > _MOST_SLOTS:
+    for name in ("total_memories", "total_tables", "total_stacks", "total_gc_heaps"):
+        size = getattr(pooling, name)
+        if size > _MOST_SLOTS:
             yield f"{name} of the pools: expected at most {_MOST_SLOTS} slots, got {size}"
 
 

@@ -429,7 +429,8 @@ class WasmConfig(Settings, AbstractConfig):
         try:
             for name, knob in self._knobs.items():
                 value = getattr(self, name)
-                if value == knob.default and not (name in _DIFFERENT_BY_TARGET and self.target):
+                by_target = self.target is not None and name in _DIFFERENT_BY_TARGET
+                if value == knob.default and name not in self._given and not by_target:
                     continue
                 write = _WRITERS.get(name)
                 if write is not None:

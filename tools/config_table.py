@@ -48,8 +48,8 @@ instead, with the reason:
   on by default, so that turning off the latter means turning off the former.
 - `wasm_component_model_async`, `wasm_component_model_more_async_builtins` and
   `wasm_component_model_async_stackful` need `concurrency_support`; `wasm_exceptions` needs `gc_support`.
-- Winch has no `wasm_gc`, `wasm_function_references`, `wasm_relaxed_simd`, `wasm_stack_switching` and
-  `debug_info`, and needs `signals_based_traps`.
+- Winch has no `wasm_gc`, `wasm_function_references`, `wasm_relaxed_simd` and `debug_info`, and needs
+  `signals_based_traps`. This build of the engine has no `wasm_stack_switching`.
 - `max_wasm_stack` is at most `async_stack_size`; `max_memory_size` of the pools at most `memory_reservation`.
 - Some of Cranelift's flags for its own tests have limits, since large modules would become too large by them.
 

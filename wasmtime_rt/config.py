@@ -255,8 +255,8 @@ class WasmConfig(Settings, AbstractConfig):
     # ---- The compiler
 
     strategy: Strategy = knob(
-        "Which compiler is used. Winch has no `wasm_gc`, `wasm_function_references`, `wasm_relaxed_simd` and "
-        "`wasm_stack_switching`, which are off with it.",
+        "Which compiler is used. Winch has no `wasm_gc`, `wasm_function_references` and `wasm_relaxed_simd`, "
+        "which are off with it.",
         choice(Strategy),
         default=Strategy.AUTO,
     )
@@ -331,7 +331,9 @@ class WasmConfig(Settings, AbstractConfig):
     wasm_branch_hinting: bool = knob(
         "Hints on which branches are likely, in a custom section.", default=False
     )
-    wasm_stack_switching: bool = knob("Continuations. Experimental.", default=False)
+    wasm_stack_switching: bool = knob(
+        "Continuations. This build of the engine cannot run them: `WasmEngine` refuses it.", default=False
+    )
     wasm_compact_imports: bool = knob("A shorter encoding of imports.", default=False)
 
     # ---- Components

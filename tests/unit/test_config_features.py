@@ -43,7 +43,6 @@ MODULES = {
         {},
     ),
     "wasm_threads": ("(module (memory 1 1 shared))", {}),
-    "wasm_stack_switching": ("(module (type $f (func)) (type (cont $f)))", {}),
 }
 # The same for components, whose modules are no matter of `WasmModule`.
 COMPONENTS = {
@@ -118,12 +117,18 @@ def test_a_feature_that_no_small_module_shows_can_be_turned_over(name):
 
 def test_winch_has_some_features_off():
     winch = WasmConfig(strategy=Strategy.WINCH)
-    for name in ("wasm_gc", "wasm_function_references", "wasm_relaxed_simd", "wasm_stack_switching"):
+    for name in ("wasm_gc", "wasm_function_references", "wasm_relaxed_simd"):
         assert getattr(winch, name) is False
         assert not compiles(winch, MODULES[name][0])
         with pytest.raises(WasmtimeError, match=rf"{name} is not possible with Strategy\.WINCH"):
             WasmEngine(winch.replace(**{name: True}))
     assert repr(winch) == "WasmConfig(strategy=Strategy.WINCH)"
+
+
+def test_continuations_are_refused_since_the_engine_dies_of_them():
+    assert not compiles(WasmConfig(), "(module (type $f (func)) (type (cont $f)))")
+    with pytest.raises(WasmtimeError, match="wasm_stack_switching: this build of the engine cannot run it"):
+        WasmEngine(WasmConfig(wasm_stack_switching=True))
 
 
 def test_winch_compiles_and_runs():

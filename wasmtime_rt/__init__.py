@@ -18,6 +18,7 @@ from ._abstract import (
     AbstractFunc,
     AbstractGlobal,
     AbstractInstance,
+    AbstractInstancePre,
     AbstractMemory,
     AbstractModule,
     AbstractStore,
@@ -60,6 +61,7 @@ from .errors import (
 from .func import TypedFunc, WasmFunc
 from .globals import WasmGlobal
 from .instance import WasmExports, WasmExtern, WasmInstance, instantiate
+from .instance_pre import WasmInstancePre
 from .linker import WasmLinker
 from .memory import WasmMemory
 from .module import WasmModule, wat2wasm
@@ -113,6 +115,7 @@ __all__ = [
     "WasmConfig",
     "WasmEngine",
     "WasmInstance",
+    "WasmInstancePre",
     "WasmLinker",
     "WasmModule",
     "WasmStore",
@@ -190,6 +193,7 @@ __all__ = [
     "AbstractFunc",
     "AbstractGlobal",
     "AbstractInstance",
+    "AbstractInstancePre",
     "AbstractMemory",
     "AbstractModule",
     "AbstractStore",

@@ -4,7 +4,7 @@
 
     WasmtimeObject
     ├── WasmtimeResource        held by the engine, closed when done
-    │   ├── AbstractEngine  AbstractStore  AbstractModule  AbstractInstance
+    │   ├── AbstractEngine  AbstractStore  AbstractModule  AbstractInstance  AbstractInstancePre
     │   └── AbstractFunc  AbstractMemory  AbstractGlobal  AbstractTable
     ├── WasmtimeValue           a value with its type
     ├── WasmtimeType            the type of something
@@ -88,6 +88,12 @@ class AbstractModule(WasmtimeResource):
 
 class AbstractInstance(WasmtimeResource):
     """A module brought to life in a store."""
+
+    __slots__ = ()
+
+
+class AbstractInstancePre(WasmtimeResource):
+    """A module whose imports were found and checked in advance."""
 
     __slots__ = ()
 

@@ -327,14 +327,66 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
     return bytes(ffi.buffer(handle))
 
 
-def make_plan(_functions: object) -> Any:
-    """No plans here: instances are made the plain way."""
-    return None
+class Hosts:
+    """Host functions that are defined in a C linker, for any store: each that may call them keeps this."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: dict[int, HostFunction] = {}
+
+    def define(
+        self,
+        linker: Any,
+        names: tuple[Any, ...],
+        function: Callable[..., Any],
+        functype: WasmFuncType,
+        c_type: Any,
+        name: str,
+    ) -> Any:
+        """Define ``function`` in a C linker.
+
+        Args:
+            linker: The ``wasmtime_linker_t *``.
+            names: The two names of the import, each followed by its length.
+            function: What the host function calls.
+            functype: Its type.
+            c_type: The same as a ``wasm_functype_t *``.
+            name: What error messages call it.
+
+        Returns:
+            A ``wasmtime_error_t *``.
+        """
+        resolved, host = signature(functype), next(_host_numbers)
+        self._made[host] = HostFunction(function, resolved, name)
+        env = ffi.cast("void *", host)
+        if resolved.plain:
+            return lib.wasmtime_linker_define_func_unchecked(
+                linker, *names, c_type, lib.wrt_host_call, env, NULL
+            )
+        return lib.wasmtime_linker_define_func(linker, *names, c_type, lib.wrt_host_call_values, env, NULL)
+
+    def keep(self, store: WasmStore) -> None:
+        """Make ``store`` keep this."""
+        store._core.hosts.update(self._made)
 
 
-def instantiate_plan(store: WasmStore, module: Handle, plan: Any) -> bytes:
-    """Make an instance whose imports are those of ``plan``: never called, since there are none."""
-    raise NotImplementedError(store, module, plan)
+def instantiate_prepared(store: WasmStore, prepared: Handle, hosts: Hosts) -> bytes:
+    """Make an instance of what a linker has prepared, as `instantiate` does.
+
+    Args:
+        store: The store to make it in.
+        prepared: The handle of a ``wasmtime_instance_pre_t``.
+        hosts: The host functions that it was prepared with.
+    """
+    core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
+    pointer = prepared.get()
+    with core.running(store) as context:
+        hosts.keep(store)
+        error = lib.wasmtime_instance_pre_instantiate(pointer, context, handle, trap)
+        if error != NULL or trap[0] != NULL:
+            raise failure(context, error, trap[0], core.take_raised())
+    return bytes(ffi.buffer(handle))
 
 
 def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:

@@ -16,7 +16,7 @@ from ._abstract import WasmtimeValue
 from ._backend import accel
 from ._convert import from_val, to_val
 from ._failure import failure
-from ._lowlevel import Handle, address_of, ffi
+from ._lowlevel import NULL, Handle, address_of, ffi, lib
 from .errors import WasmException
 from .types import WasmFuncType, WasmValType
 from .values import Where, number
@@ -95,24 +95,66 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
     return made
 
 
-class Plan:
-    """Host functions to make anew for each instance, and what they borrow."""
-
-    __slots__ = ("borrowed", "functions")
-
-    def __init__(self, functions: list[tuple[Any, Callable[..., Any], str, int, Handle]]) -> None:
-        self.functions = tuple(function[:4] for function in functions)
-        self.borrowed = tuple(function[4] for function in functions)
+_UNCHECKED, _CHECKED = (
+    ffi.cast(f"wasmtime_func{kind}_callback_t", address)
+    for kind, address in zip(("_unchecked", ""), accel.CALLBACKS, strict=True)
+)
 
 
-make_plan = Plan
+class Hosts:
+    """Host functions that are defined in a C linker, for any store: each that may call them keeps this."""
+
+    __slots__ = ("_made",)
+
+    def __init__(self) -> None:
+        self._made: list[Any] = []
+
+    def define(
+        self,
+        linker: Any,
+        names: tuple[Any, ...],
+        function: Callable[..., Any],
+        functype: WasmFuncType,
+        c_type: Any,
+        name: str,
+    ) -> Any:
+        """Define ``function`` in a C linker.
+
+        Args:
+            linker: The ``wasmtime_linker_t *``.
+            names: The two names of the import, each followed by its length.
+            function: What the host function calls.
+            functype: Its type.
+            c_type: The same as a ``wasm_functype_t *``.
+            name: What error messages call it.
+
+        Returns:
+            A ``wasmtime_error_t *``.
+        """
+        resolved = signature(functype)
+        host = accel.host(resolved, function, name)
+        self._made.append(host)
+        env = ffi.cast("void *", id(host))  # in CPython the address
+        if resolved.plain:
+            return lib.wasmtime_linker_define_func_unchecked(linker, *names, c_type, _UNCHECKED, env, NULL)
+        return lib.wasmtime_linker_define_func(linker, *names, c_type, _CHECKED, env, NULL)
+
+    def keep(self, store: WasmStore) -> None:
+        """Make ``store`` keep this."""
+        store._core.hosts[self] = self
 
 
-def instantiate_plan(store: WasmStore, module: Handle, plan: Plan) -> bytes:
-    """Make an instance whose imports are those of ``plan``, as `instantiate` does."""
-    pointer = module.get()
-    made: bytes = accel.instantiate_plan(store, store._core, module.address, plan.functions)
-    del pointer  # it kept the module alive while the GIL was dropped
+def instantiate_prepared(store: WasmStore, prepared: Handle, hosts: Hosts) -> bytes:
+    """Make an instance of what a linker has prepared, as `instantiate` does.
+
+    Args:
+        store: The store to make it in.
+        prepared: The handle of a ``wasmtime_instance_pre_t``.
+        hosts: The host functions that it was prepared with.
+    """
+    pointer = prepared.get()
+    made: bytes = accel.instantiate_prepared(store, store._core, prepared.address, hosts)
+    del pointer  # it kept what was prepared alive while the GIL was dropped
     return made
 
 

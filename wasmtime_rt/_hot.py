@@ -8,34 +8,31 @@ from ._backend import accel
 
 # `Function` is what can be called: `_bind_to`, `_unbind`, `_map` and the call itself. `Memory` has `read`,
 # `write`, indexing and the buffer protocol. `new_host_function` makes a function out of a callable, and
-# `instantiate` an instance out of a module. A plan makes many instances with Python functions only.
+# `instantiate` an instance out of a module. `Hosts` are callables for any store, in what a linker prepares.
 if TYPE_CHECKING or accel is None:
     from ._calls import (
         Function,
+        Hosts,
         Memory,
         instantiate,
-        instantiate_plan,
-        make_plan,
+        instantiate_prepared,
         new_host_function,
-        signature,
     )
 else:
     from ._fast import (
         Function,
+        Hosts,
         Memory,
         instantiate,
-        instantiate_plan,
-        make_plan,
+        instantiate_prepared,
         new_host_function,
-        signature,
     )
 
 __all__ = [
     "Function",
+    "Hosts",
     "Memory",
     "instantiate",
-    "instantiate_plan",
-    "make_plan",
+    "instantiate_prepared",
     "new_host_function",
-    "signature",
 ]

@@ -8,9 +8,8 @@ from typing import Any, TypeAlias, cast
 
 from ._abstract import AbstractInstance
 from ._convert import check_store
-from ._hot import make_plan, new_host_function, signature
+from ._hot import new_host_function
 from .annotations import ASYNC, check_callable, name_of
-from .engine import WasmEngine
 from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
 from .func import TypedFunc, WasmFunc
@@ -20,7 +19,7 @@ from .module import WasmModule
 from .shared_memory import WasmSharedMemory
 from .store import WasmStore
 from .table import WasmTable
-from .types import WasmExternType, WasmFuncType, WasmGlobalType, WasmImportType
+from .types import WasmFuncType, WasmGlobalType, WasmImportType
 from .values import is_wasm_convertible, shown
 
 Imports: TypeAlias = Mapping[str, Any] | Sequence[Any] | None
@@ -30,7 +29,7 @@ MISSING = object()
 
 
 class Definition:
-    """Something defined in advance, for any store.
+    """A function defined in advance, for any store.
 
     Attributes:
         type: Its type, or ``None`` where it takes the type that is asked for.
@@ -102,6 +101,53 @@ def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
     return inner.get(wanted.name, MISSING)
 
 
+def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[Any]:
+    """What ``module`` is to be instantiated with, in its order: definitions, items, callables and values.
+
+    Args:
+        store: The store that items must live in; ``None`` where that is looked at elsewhere.
+        module: The module.
+        find: What finds each.
+
+    Raises:
+        LinkError: Something is missing or of the wrong type; the text lists all of it.
+        WrongEngineError: A shared memory is of another engine.
+        WrongStoreError: An import lives in another store.
+    """
+    found, problems = [], []
+    for position, wanted in enumerate(module._imports):
+        item = find(position, wanted)
+        if type(item) is FunctionType or type(item) is HostDefinition:  # as most are; isinstance is slow
+            pass
+        elif isinstance(item, TypedFunc):
+            item = item.func
+        elif isinstance(item, StoreItem) and store is not None:
+            check_store(store, item, wanted)
+        elif isinstance(item, WasmSharedMemory) and item.engine is not module.engine:
+            raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
+        problem = _problem(item, wanted)
+        if problem:
+            problems.append(f"\n  {wanted}: {problem}")
+        found.append(item)
+    if problems:
+        total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
+        raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
+    return found
+
+
+def write_all(store: WasmStore, module: WasmModule, found: list[Any]) -> tuple[bytearray, list[Any]]:
+    """Make what was found for ``module`` live in ``store``.
+
+    Returns:
+        An array of ``wasmtime_extern_t`` as bytes, and the type of each item.
+    """
+    out, types, at = bytearray(EXTERN_SIZE * len(found)), [], 0
+    for item, wanted in zip(found, module._imports, strict=True):
+        types.append(_write(store, item, wanted.type, out, at))
+        at += EXTERN_SIZE
+    return out, types
+
+
 def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearray, list[Any]]:
     """What to instantiate ``module`` in ``store`` with, in the module's order.
 
@@ -116,41 +162,7 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearr
         WrongStoreError: An import lives in another store.
     """
     module._pointer_for(store.engine)
-    found, problems = [], []
-    for position, wanted in enumerate(module._imports):
-        item = find(position, wanted)
-        if type(item) is FunctionType or type(item) is HostDefinition:  # as most are; isinstance is slow
-            pass
-        elif isinstance(item, TypedFunc):
-            item = item.func
-        elif isinstance(item, StoreItem):
-            check_store(store, item, wanted)
-        elif isinstance(item, WasmSharedMemory) and item.engine is not store.engine:
-            raise WrongEngineError(f"{wanted}: {item} is of another engine than the store")
-        problem = _problem(item, wanted)
-        if problem:
-            problems.append(f"\n  {wanted}: {problem}")
-        found.append(item)
-    if problems:
-        total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
-        raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
-    out, types, at = bytearray(EXTERN_SIZE * len(found)), [], 0
-    for item, wanted in zip(found, module._imports, strict=True):
-        types.append(_write(store, item, wanted.type, out, at))
-        at += EXTERN_SIZE
-    return out, types
-
-
-def plan(engine: WasmEngine, found: Sequence[object], wanted: Sequence[WasmExternType]) -> Any:
-    """How to instantiate a module again and again, where it asks only for Python functions of any store."""
-    functions = []
-    for item, func_type in zip(found, wanted, strict=True):
-        if not isinstance(item, HostDefinition) or not isinstance(func_type, WasmFuncType):
-            return None
-        given = item.type or func_type
-        c_type = engine._c_functype(given, engine._pointer)
-        functions.append((signature(given), item.function, name_of(item.function), c_type.address, c_type))
-    return make_plan(functions)
+    return write_all(store, module, find_all(store, module, find))
 
 
 def _problem(item: object, wanted: WasmImportType) -> str | None:

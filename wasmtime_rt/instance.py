@@ -120,7 +120,7 @@ class WasmInstance(AbstractInstance):
 
     _store: Any = None  # a WasmStore, once it is initialised
     _exports: WasmExports | None = None
-    _import_types: list[Any] | None = None  # None where it takes what the module asks for
+    _import_types: list[Any]
     _handle: bytes | None = None
 
     def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
@@ -131,9 +131,11 @@ class WasmInstance(AbstractInstance):
         self._start(store, module, *_linking.resolve(store, module, _linking.lookup(module, imports)))
 
     @classmethod
-    def _planned(cls, store: WasmStore, module: WasmModule, handle: bytes) -> WasmInstance:
+    def _prepared(
+        cls, store: WasmStore, module: WasmModule, handle: bytes, import_types: list[Any]
+    ) -> WasmInstance:
         self = cls.__new__(cls)
-        self._store, self._module, self._handle = store, module, handle
+        self._store, self._module, self._handle, self._import_types = store, module, handle, import_types
         return self
 
     @classmethod
@@ -171,8 +173,7 @@ class WasmInstance(AbstractInstance):
         if self._exports is None:
             types = {export.name: export.type for export in self._module.exports}
             for name, position in self._module._shape.passed_on.items():
-                if self._import_types is not None:
-                    types[name] = self._import_types[position]  # not what was asked for: what it is
+                types[name] = self._import_types[position]  # not what was asked for: what it is
             handle = ffi.new("wasmtime_instance_t *")
             ffi.memmove(handle, self._live, len(self._live))
             find = functools.partial(_find_export, self, self._store, handle)

@@ -3,120 +3,36 @@
 from __future__ import annotations
 
 import weakref
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
 from . import _linking
 from ._abstract import WasmtimeResource, begin
 from ._convert import check_store
 from ._failure import check
-from ._hot import instantiate_plan
 from ._lowlevel import Handle, ffi, lib
+from ._preparing import CLinker, Prepared
+from ._unknown_imports import default, has_default, trapping
+from ._wasi_functions import WASI, WasiDefinition, check_wasi, wasi_definitions, wasi_linker
 from .engine import WasmEngine, check_engine
-from .errors import ClosedError, LinkError, WasmExit, WasmtimeError, WrongEngineError
-from .externs import EXTERN_OF, StoreItem
+from .errors import ClosedError, LinkError, WrongEngineError
+from .externs import StoreItem
 from .func import TypedFunc, WasmFunc
-from .instance import WasmExtern, WasmInstance
+from .instance import WasmExtern, WasmInstance, wrap_extern
+from .instance_pre import WasmInstancePre
 from .module import WasmModule, check_module
 from .shared_memory import WasmSharedMemory
 from .store import WasmStore, check_store_argument
-from .types import WasmFuncType, WasmImportType, WasmValType
+from .types import WasmFuncType, WasmImportType
 from .values import shown
 
-_WASI = "wasi_snapshot_preview1"
+_NO_TYPE = WasmFuncType()
 
-
-def _proc_exit(code: int) -> None:
-    # The engine's own loses codes from 126 on.
-    raise WasmExit(code & 0xFFFFFFFF)
-
-
-#: The functions of WASI preview 1: the widths of their parameters; all but `proc_exit` return an i32.
-_WASI_TYPES = {
-    name: WasmFuncType(
-        [{"i": "i32", "I": "i64"}[width] for width in widths], ["i32"] if name != "proc_exit" else []
-    )
-    for name, widths in {
-        "args_get": "ii",
-        "args_sizes_get": "ii",
-        "clock_res_get": "ii",
-        "clock_time_get": "iIi",
-        "environ_get": "ii",
-        "environ_sizes_get": "ii",
-        "fd_advise": "iIIi",
-        "fd_allocate": "iII",
-        "fd_close": "i",
-        "fd_datasync": "i",
-        "fd_fdstat_get": "ii",
-        "fd_fdstat_set_flags": "ii",
-        "fd_fdstat_set_rights": "iII",
-        "fd_filestat_get": "ii",
-        "fd_filestat_set_size": "iI",
-        "fd_filestat_set_times": "iIIi",
-        "fd_pread": "iiiIi",
-        "fd_prestat_dir_name": "iii",
-        "fd_prestat_get": "ii",
-        "fd_pwrite": "iiiIi",
-        "fd_read": "iiii",
-        "fd_readdir": "iiiIi",
-        "fd_renumber": "ii",
-        "fd_seek": "iIii",
-        "fd_sync": "i",
-        "fd_tell": "ii",
-        "fd_write": "iiii",
-        "path_create_directory": "iii",
-        "path_filestat_get": "iiiii",
-        "path_filestat_set_times": "iiiiIIi",
-        "path_link": "iiiiiii",
-        "path_open": "iiiiiIIii",
-        "path_readlink": "iiiiii",
-        "path_remove_directory": "iii",
-        "path_rename": "iiiiii",
-        "path_symlink": "iiiii",
-        "path_unlink_file": "iii",
-        "poll_oneoff": "iiii",
-        "proc_exit": "i",
-        "proc_raise": "i",
-        "random_get": "ii",
-        "sched_yield": "",
-        "sock_accept": "iii",
-        "sock_recv": "iiiiii",
-        "sock_send": "iiiii",
-        "sock_shutdown": "ii",
-    }.items()
-}
-
-
-class _WasiDefinition(_linking.Definition):
-    """A function of WASI, which the engine provides to stores that have a `WasiConfig`."""
-
-    __slots__ = ("_name", "_wasi")
-
-    type: WasmFuncType
-
-    def __init__(self, wasi: Handle, name: str, func_type: WasmFuncType) -> None:
-        self._wasi, self._name, self.type = wasi, name, func_type
-
-    def make(self, store: WasmStore, _func_type: WasmFuncType, out: bytearray, at: int) -> None:
-        """Make the function in ``store``."""
-        handle = ffi.buffer(self.func_in(store))
-        out[at + EXTERN_OF : at + EXTERN_OF + len(handle)] = handle[:]
-        out[at] = WasmFunc._KIND
-
-    def func_in(self, store: WasmStore) -> Any:
-        """The function in ``store``, as a ``wasmtime_func_t *``."""
-        if store._wasi is None:
-            raise WasmtimeError(
-                f'"{_WASI}" "{self._name}" is part of WASI, which this store has not: '
-                "WasmStore(engine, wasi=WasiConfig(...))"
-            )
-        names, found = (_WASI.encode(), self._name.encode()), ffi.new("wasmtime_extern_t *")
-        with store._core as context:
-            linker = self._wasi.get()
-            if not lib.wasmtime_linker_get(
-                linker, context, names[0], len(names[0]), names[1], len(names[1]), found
-            ):
-                raise WasmtimeError(f'the engine has no "{_WASI}" "{self._name}"')  # pragma: no cover
-        return ffi.new("wasmtime_func_t *", found.of.func)
+#: What compilers let commands export beside functions, as the engine has it.
+_COMMANDS_MAY_EXPORT = (
+    *("memory", "table", "__indirect_function_table"),
+    *("__data_end", "__heap_base", "__dso_handle", "__rtti_base"),
+)
 
 
 class WasmLinker(WasmtimeResource):
@@ -136,21 +52,31 @@ class WasmLinker(WasmtimeResource):
         engine: The engine whose modules it links.
         allow_shadowing: Whether a name may be defined again, which replaces it.
 
-    C API: ``wasmtime_linker_new``.
+    C API: ``wasmtime_linker_new``, ``wasmtime_linker_clone``, ``wasmtime_linker_allow_shadowing``.
     """
 
-    __slots__ = ("__weakref__", "_definitions", "_engine", "_open", "_plans", "_wasi", "allow_shadowing")
+    __slots__ = (
+        "__weakref__",
+        "_definitions",
+        "_engine",
+        "_engine_pointer",
+        "_open",
+        "_prepared",
+        "_wasi",
+        "allow_shadowing",
+    )
 
     allow_shadowing: bool
     """Whether a name may be defined again, which replaces it."""
 
     def __init__(self, engine: WasmEngine, *, allow_shadowing: bool = False) -> None:
         begin(self, "_engine")
-        self._engine = check_engine(engine)
+        self._engine_pointer = check_engine(engine)._pointer
+        self._engine = engine
         self.allow_shadowing = allow_shadowing
         self._definitions: dict[tuple[str, str], object] = {}
         self._wasi: Handle | None = None
-        self._plans: weakref.WeakKeyDictionary[WasmModule, Any] = weakref.WeakKeyDictionary()
+        self._prepared: weakref.WeakKeyDictionary[WasmModule, Prepared] = weakref.WeakKeyDictionary()
         self._open = True
 
     @property
@@ -158,45 +84,122 @@ class WasmLinker(WasmtimeResource):
         """The engine whose modules it links."""
         return self._engine
 
+    # ---- Definitions
+
     def define(self, module: str, name: str, item: Any, type: WasmFuncType | None = None) -> None:  # noqa: A002
         """Define an import.
 
         Args:
             module: The first of its two names.
             name: The second of its two names.
-            item: A function, memory, global, table or tag, or any Python callable.
+            item: A function, memory, global, table or tag, which serves modules in its own store, or any
+                Python callable, which serves all stores.
             type: A callable's signature; by default the one that each module asks for.
 
         Raises:
             LinkError: The name is defined already, and shadowing is off.
             TypeError: An argument is of the wrong type.
+
+        C API: ``wasmtime_linker_define``, ``wasmtime_linker_define_func``,
+        ``wasmtime_linker_define_func_unchecked``.
         """
         self._check_open()
-        for given in (module, name):
-            if not isinstance(given, str):
-                raise TypeError(f"name: expected str, got {shown(given)}")
+        _check_names(module, name)
         if type is not None and not isinstance(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {shown(type)}")
         if isinstance(item, TypedFunc):
             item = item.func
         if not isinstance(item, (StoreItem, WasmSharedMemory)):
             item = _linking.HostDefinition(item, type)
-        if not self.allow_shadowing and ((module, name) in self._definitions):
-            raise LinkError(f'"{module}" "{name}" is defined already, and allow_shadowing is off')
-        self._definitions[module, name] = item
-        self._plans.clear()
+        self._define_all({(module, name): item})
 
     def define_instance(self, name: str, instance: WasmInstance) -> None:
         """Define every export of ``instance`` under the module name ``name``.
 
         Raises:
-            LinkError: A name is defined already, and shadowing is off.
+            LinkError: A name is defined already, and shadowing is off; nothing was defined.
             TypeError: ``instance`` is none.
+
+        C API: ``wasmtime_linker_define_instance`` does the same.
         """
+        self._check_open()
+        _check_names(name)
         if not isinstance(instance, WasmInstance):
             raise TypeError(f"instance: expected a WasmInstance, got {shown(instance)}")
-        for export, item in instance.exports.items():
-            self.define(name, export, item)
+        self._define_all({(name, export): item for export, item in instance.exports.items()})
+
+    def define_module(self, store: WasmStore, name: str, module: WasmModule) -> None:
+        """Define the exports of ``module`` under the module name ``name``, for modules in ``store``.
+
+        A module that exports a function ``_start`` is a command: each of its functions is defined as one
+        that makes an instance for every call, which stays until the store goes. Any other module is
+        instantiated now, what it exports as ``_initialize`` is called, and its exports are defined.
+
+        Raises:
+            LinkError: A name is defined already, and shadowing is off; imports are missing or wrong; it
+                exports both names, or one that is no such function; a command exports what it may not.
+            WasmtimeError: It is a WASI program, and the store has no WASI.
+            WasmTrap: It trapped while it was instantiated or initialized.
+            WrongEngineError: Linker, store and module are not of one engine.
+            WrongStoreError: An import lives in another store.
+
+        C API: ``wasmtime_linker_module``.
+        """
+        self._check_open()
+        _check_names(name)
+        self._check_store(store)
+        check_module(module)._pointer_for(self._engine)
+        exports = {export.name: export.type for export in module.exports}
+        command, reactor = "_start" in exports, "_initialize" in exports
+        if command and reactor:
+            raise LinkError('a module is a command with "_start" or a reactor with "_initialize", not both')
+        if command and not isinstance(exports["_start"], WasmFuncType):
+            raise LinkError(f'export "_start": expected a function, got {exports["_start"]}')
+        if reactor and exports["_initialize"] != _NO_TYPE:
+            raise LinkError(f'export "_initialize": expected {_NO_TYPE}, got {exports["_initialize"]}')
+        if command:
+            self._define_all(self._commands(store, name, module))
+            return
+        self._check_new((name, export) for export in exports)
+        instance = self.instantiate(store, module)
+        if reactor:
+            instance.call("_initialize")
+        self.define_instance(name, instance)
+
+    def _commands(self, store: WasmStore, name: str, module: WasmModule) -> dict[tuple[str, str], object]:
+        """The functions of a command as functions in ``store`` that make an instance for each call."""
+        for export in module.exports:
+            if not isinstance(export.type, WasmFuncType) and export.name not in _COMMANDS_MAY_EXPORT:
+                raise LinkError(
+                    f'export "{export.name}" of a command: expected a function, got {export.type}'
+                )
+        found = self._find_all(store, module)
+        for item in found:
+            if isinstance(item, WasiDefinition):
+                check_wasi(store, item.name)
+        linker = CLinker(self._engine, self._engine_pointer, module, found, self._wasi)
+        if not linker.complete:
+            raise LinkError(
+                "a command cannot ask for one Python function with two types, nor for WASI under another name"
+            )
+        made: dict[tuple[str, str], object] = {}
+        code, module_name, extern = (
+            module._pointer_for(self._engine),
+            name.encode(),
+            ffi.new("wasmtime_extern_t *"),
+        )
+        with store._core as context:
+            linker.hosts.keep(store)
+            check(
+                lib.wasmtime_linker_module(linker.pointer, context, module_name, len(module_name), code),
+                LinkError,
+            )
+            for export in module.exports:
+                if isinstance(export.type, WasmFuncType):
+                    names = (module_name, len(module_name), encoded := export.name.encode(), len(encoded))
+                    lib.wasmtime_linker_get(linker.pointer, context, *names, extern)
+                    made[name, export.name] = wrap_extern(store, extern, export.type, export.name)
+        return made
 
     def define_wasi(self) -> None:
         """Define WASI preview 1. What programs may see is said by the `WasiConfig` of their store.
@@ -205,15 +208,102 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         if self._wasi is None:
-            self._plans.clear()
-            wasi = Handle(lib.wasmtime_linker_new(self._engine._pointer), "wasmtime_linker_delete", "linker")
-            check(lib.wasmtime_linker_define_wasi(wasi.get()))
-            self._wasi = wasi
-            for name, func_type in _WASI_TYPES.items():
-                self._definitions.setdefault((_WASI, name), _WasiDefinition(wasi, name, func_type))
-            exit_type = WasmFuncType([WasmValType.I32])
-            if isinstance(self._definitions[_WASI, "proc_exit"], _WasiDefinition):
-                self._definitions[_WASI, "proc_exit"] = _linking.HostDefinition(_proc_exit, exit_type)
+            self._wasi = wasi_linker(self._engine_pointer)
+            for name, definition in wasi_definitions(self._wasi).items():
+                self._definitions.setdefault((WASI, name), definition)
+            self._changed()
+
+    def define_unknown_imports_as_traps(self, module: WasmModule) -> None:
+        """Define each function that ``module`` asks for and that is not defined, as one that traps.
+
+        Raises:
+            TypeError: ``module`` is none.
+            WrongEngineError: It is of another engine.
+
+        C API: ``wasmtime_linker_define_unknown_imports_as_traps`` does the same.
+        """
+        unknown = self._unknown(module)
+        self._define_all(
+            {
+                (wanted.module, wanted.name): _linking.HostDefinition(trapping(wanted), wanted.type)
+                for wanted in unknown
+                if isinstance(wanted.type, WasmFuncType)
+            }
+        )
+
+    def define_unknown_imports_as_default_values(self, store: WasmStore, module: WasmModule) -> None:
+        """Define everything that ``module`` asks for and that is not defined, as what does least.
+
+        Functions return zero or null and serve all stores. Globals are zero or null, memories are zeroed,
+        tables are full of null; these are made in ``store`` and serve only modules in it.
+
+        Raises:
+            LinkError: Something has no default: a reference that cannot be null. Nothing was defined.
+            TypeError: An argument is of the wrong type.
+            WasmtimeError: The engine or the store's limits refuse to make something.
+            WrongEngineError: Linker, store and module are not of one engine.
+
+        C API: ``wasmtime_linker_define_unknown_imports_as_default_values`` does the same.
+        """
+        self._check_open()
+        self._check_store(store)
+        unknown = self._unknown(module)
+        without = [f"\n  {wanted}" for wanted in unknown if not has_default(wanted.type)]
+        if without:
+            raise LinkError(f"{len(without)} unknown imports have no default value:{''.join(without)}")
+        self._define_all({(wanted.module, wanted.name): default(store, wanted.type) for wanted in unknown})
+
+    def _unknown(self, module: WasmModule) -> list[WasmImportType]:
+        """What ``module`` asks for and is not defined, each pair of names once."""
+        self._check_open()
+        check_module(module)._pointer_for(self._engine)
+        unknown = {(wanted.module, wanted.name): wanted for wanted in reversed(module.imports)}
+        return [wanted for key, wanted in unknown.items() if key not in self._definitions]
+
+    def alias(self, module: str, name: str, as_module: str, as_name: str) -> None:
+        """Define what is defined as ``module`` and ``name`` under two other names too.
+
+        Raises:
+            KeyError: It is not defined.
+            LinkError: The other name is defined already, and shadowing is off.
+            TypeError: A name is no ``str``.
+        """
+        self._check_open()
+        _check_names(module, name, as_module, as_name)
+        self._define_all({(as_module, as_name): self._definition(module, name)})
+
+    def alias_module(self, module: str, as_module: str) -> None:
+        """Define everything that is defined under the module name ``module`` under ``as_module`` too.
+
+        Raises:
+            KeyError: There is nothing.
+            LinkError: A name is defined already, and shadowing is off; nothing was defined.
+            TypeError: A name is no ``str``.
+        """
+        self._check_open()
+        _check_names(module, as_module)
+        items = {(as_module, key[1]): item for key, item in self._definitions.items() if key[0] == module}
+        if not items:
+            raise KeyError(f'nothing is defined under "{module}"')
+        self._define_all(items)
+
+    def _define_all(self, items: Mapping[tuple[str, str], object]) -> None:
+        self._check_new(items)
+        self._definitions.update(items)
+        self._changed()
+
+    def _check_new(self, names: Iterable[tuple[str, str]]) -> None:
+        """Refuse ``names`` where one is defined and shadowing is off."""
+        if not self.allow_shadowing:
+            for module, name in names:
+                if (module, name) in self._definitions:
+                    raise LinkError(f'"{module}" "{name}" is defined already, and allow_shadowing is off')
+
+    def _changed(self) -> None:
+        # A new table, not an empty one: another thread may be about to write what it found before.
+        self._prepared = weakref.WeakKeyDictionary()
+
+    # ---- Looking up
 
     def get(self, store: WasmStore, module: str, name: str) -> WasmExtern:
         """The definition of ``module`` and ``name``, as something in ``store``.
@@ -228,18 +318,48 @@ class WasmLinker(WasmtimeResource):
         C API: ``wasmtime_linker_get``.
         """
         self._check_open()
-        if check_store_argument(store).engine is not self._engine:
-            raise WrongEngineError("the store and the linker are of two engines")
-        item = self._definitions.get((module, name))
-        if item is None:
-            raise KeyError(f'"{module}" "{name}" is not defined')
+        self._check_store(store)
+        item = self._definition(module, name)
         if isinstance(item, _linking.HostDefinition):
             return WasmFunc(store, item.function, item.type)
-        if isinstance(item, _WasiDefinition):
+        if isinstance(item, WasiDefinition):
             return WasmFunc._wrap(store, item.func_in(store), item.type, name)
         if isinstance(item, StoreItem):
             check_store(store, item, f'"{module}" "{name}"')
         return cast("WasmExtern", item)
+
+    def get_default(self, store: WasmStore, module: str) -> WasmFunc:
+        """The function to run for the module name ``module``, as something in ``store``.
+
+        It is the one defined as ``""``, or else as ``"_start"``, or else a new one that does nothing.
+
+        Raises:
+            LinkError: What is defined so is no function.
+            TypeError: A callable was defined without a type, and its annotations do not say one.
+            WrongStoreError: It lives in another store.
+            WrongEngineError: The store is of another engine.
+            WasmtimeError: It is part of WASI, and the store has none.
+
+        C API: ``wasmtime_linker_get_default`` does the same.
+        """
+        self._check_open()
+        self._check_store(store)
+        _check_names(module)
+        for name in ("", "_start"):
+            if (module, name) in self._definitions:
+                found = self.get(store, module, name)
+                if not isinstance(found, WasmFunc):
+                    raise LinkError(f'the default of "{module}" is no function: "{name}" is {found!r}')
+                return found
+        return WasmFunc(store, _nothing, _NO_TYPE)
+
+    def _definition(self, module: str, name: str) -> object:
+        try:
+            return self._definitions[module, name]
+        except KeyError:
+            raise KeyError(f'"{module}" "{name}" is not defined') from None
+
+    # ---- Instances
 
     def instantiate(self, store: WasmStore, module: WasmModule) -> WasmInstance:
         """Bring ``module`` to life in ``store``, with what it asks for.
@@ -249,39 +369,63 @@ class WasmLinker(WasmtimeResource):
             WasmtimeError: It is a WASI program, and the store has no WASI.
             WasmTrap: The start function, or the placing of data, trapped.
             WrongEngineError: Linker, store and module are not of one engine.
+            WrongStoreError: An import lives in another store.
             BaseException: Whatever a host function raised in the start function.
 
-        C API: ``wasmtime_instance_new``, ``wasmtime_linker_get``.
+        C API: ``wasmtime_linker_instantiate`` does the same, by ``wasmtime_linker_instantiate_pre`` and
+        ``wasmtime_instance_pre_instantiate``, or where an import lives in a store ``wasmtime_instance_new``.
         """
         self._check_open()
         check_store_argument(store)
-        check_module(module)
-        plan = self._plans.get(module)
-        if plan is not None and store._engine is self._engine:
-            handle = instantiate_plan(store, module._handle, plan)
-            return WasmInstance._planned(store, module, handle)
-        module._pointer_for(self._engine)
-        module._pointer_for(store.engine)
+        check_module(module)._pointer_for(self._engine)
+        prepared = self._prepared.get(module)
+        if prepared is None:
+            module._pointer_for(store.engine)
+            remembered, found = self._prepared, self._find_all(store, module)
+            if any(isinstance(item, StoreItem) for item in found):
+                return WasmInstance._made(store, module, *_linking.write_all(store, module, found))
+            prepared = Prepared(self._engine, self._engine_pointer, module, found, self._wasi)
+            remembered[module] = prepared
+        return prepared.instantiate(store, module)
 
+    def prepare(self, module: WasmModule) -> WasmInstancePre:
+        """Find and check what ``module`` asks for, once for many instances.
+
+        Where an import lives in a store, what is prepared serves that store only.
+
+        Raises:
+            LinkError: Imports are missing or of the wrong type; the text lists all of them.
+            StoreClosedError: The store of an import was closed.
+            TypeError: ``module`` is none.
+            WrongEngineError: It, or an import, is of another engine.
+            WrongStoreError: Imports live in several stores.
+
+        C API: ``wasmtime_linker_instantiate_pre``.
+        """
+        self._check_open()
+        check_module(module)._pointer_for(self._engine)
+        found = self._find_all(None, module)
+        return WasmInstancePre._wrap(
+            module, Prepared(self._engine, self._engine_pointer, module, found, self._wasi)
+        )
+
+    def _find_all(self, store: WasmStore | None, module: WasmModule) -> list[Any]:
         definitions = self._definitions
 
         def find(_position: int, wanted: WasmImportType) -> object:
             return definitions.get((wanted.module, wanted.name), _linking.MISSING)
 
-        made = WasmInstance._made(store, module, *_linking.resolve(store, module, find))
-        self._plan(module)
-        return made
+        return _linking.find_all(store, module, find)
 
-    def _plan(self, module: WasmModule) -> None:
-        """Remember how to instantiate ``module``, if it asks for nothing but Python functions."""
-        found = [self._definitions.get((wanted.module, wanted.name)) for wanted in module.imports]
-        plan = _linking.plan(self._engine, found, [wanted.type for wanted in module.imports])
-        if plan is not None:
-            self._plans[module] = plan
+    # ---- Lifetime
 
     def _check_open(self) -> None:
         if not self._open:
             raise ClosedError("this WasmLinker was closed")
+
+    def _check_store(self, store: WasmStore) -> None:
+        if check_store_argument(store).engine is not self._engine:
+            raise WrongEngineError("the store and the linker are of two engines")
 
     @property
     def is_valid(self) -> bool:
@@ -289,13 +433,22 @@ class WasmLinker(WasmtimeResource):
         return self._open
 
     def close(self) -> None:
-        """Let go of all definitions. Instances keep what they need."""
+        """Let go of all definitions. Instances, and what was prepared, keep what they need."""
         self._open = False
         self._definitions.clear()
-        self._plans.clear()
-        if self._wasi is not None:
-            self._wasi.close()
+        self._changed()
+        self._wasi = None
 
     def __repr__(self) -> str:
         wasi = " and WASI" if self._wasi is not None else ""
         return f"<WasmLinker {len(self._definitions)} definitions{wasi}{'' if self._open else ' closed'}>"
+
+
+def _check_names(*names: object) -> None:
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"name: expected str, got {shown(name)}")
+
+
+def _nothing() -> None:
+    """What a module without a default function does."""

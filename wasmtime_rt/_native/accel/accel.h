@@ -135,11 +135,10 @@ PyObject *function_map(PyObject *self, PyObject *args);
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
     view_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
+PyObject *host_new(PyObject *module, PyObject *args);
+int host_add_callbacks(PyObject *module);
 PyObject *instance_new(PyObject *module, PyObject *args);
-PyObject *instance_new_planned(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
-int host_make(
-    Guard *guard, Signature *signature, PyObject *function, PyObject *name, const wasm_functype_t *type,
-    wasmtime_func_t *func);
+PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 
 /* ---- Exceptions of any Python version ---- */
 

@@ -80,77 +80,62 @@ static __attribute__((noinline)) PyObject *call_raw(
 
 /* ---- Instantiation, which may run a start function */
 
-static PyObject *instantiate(
-    Guard *guard, PyObject *store, const wasmtime_module_t *code, const wasmtime_extern_t *imports, size_t count) {
-    wasmtime_instance_t instance;
-    wasm_trap_t *trap = NULL;
-    PyObject *result = NULL;
-    if (guard_enter_running_inline(guard) < 0)
-        return NULL;
-    struct crossing outer = guard_cross(guard, store, 0);
-    wasmtime_error_t *error = wasmtime_instance_new(guard->context, code, imports, count, &instance, &trap);
-    guard_return(guard, outer);
-    if (error || trap)
-        guard_raise_failure(guard, store, error, trap);
-    else
-        result = PyBytes_FromStringAndSize((const char *)&instance, sizeof instance);
-    if (guard_leave_running_inline(guard) < 0)
-        Py_CLEAR(result);
-    return result;
-}
-
 /* instantiate(store, guard, module address, imports as bytes) -> the wasmtime_instance_t as bytes */
 PyObject *instance_new(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
-    PyObject *store, *guard;
+    PyObject *store, *guard_object;
     unsigned long long code;
     Py_buffer imports;
-    if (!PyArg_ParseTuple(args, "OO!Ky*", &store, state->guard_type, &guard, &code, &imports))
+    wasmtime_instance_t instance;
+    wasm_trap_t *trap = NULL;
+    PyObject *result = NULL;
+    if (!PyArg_ParseTuple(args, "OO!Ky*", &store, state->guard_type, &guard_object, &code, &imports))
         return NULL;
-    PyObject *result = instantiate(
-        (Guard *)guard, store, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
-        (size_t)imports.len / sizeof(wasmtime_extern_t));
+    Guard *guard = (Guard *)guard_object;
+    if (guard_enter_running_inline(guard) == 0) {
+        struct crossing outer = guard_cross(guard, store, 0);
+        wasmtime_error_t *error = wasmtime_instance_new(
+            guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
+            (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
+        guard_return(guard, outer);
+        if (error || trap)
+            guard_raise_failure(guard, store, error, trap);
+        else
+            result = PyBytes_FromStringAndSize((const char *)&instance, sizeof instance);
+        if (guard_leave_running_inline(guard) < 0)
+            Py_CLEAR(result);
+    }
     PyBuffer_Release(&imports);
     return result;
 }
 
-/* instantiate_plan(store, guard, module address, plan): the same where all imports are host functions, each a
- * (signature, function, name, functype address) of the plan.
+/* instantiate_prepared(store, guard, prepared instance's address, hosts) -> the wasmtime_instance_t as bytes
+ *
+ * The store keeps `hosts`, the owner of the host functions among the imports, or None: what it is making may
+ * call them for as long as the store is there.
  */
-PyObject *instance_new_planned(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
+PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssize_t nargs) {
     struct state *state = PyModule_GetState(module);
-    if (nargs != 4 || !PyObject_TypeCheck(args[1], state->guard_type) || !PyTuple_CheckExact(args[3]))
-        return PyErr_Format(PyExc_TypeError, "expected a store, its guard, an address and a plan");
+    if (nargs != 4 || !PyObject_TypeCheck(args[1], state->guard_type))
+        return PyErr_Format(PyExc_TypeError, "expected a store, its guard, an address and an owner");
     Guard *guard = (Guard *)args[1];
-    const wasmtime_module_t *code = PyLong_AsVoidPtr(args[2]);
-    Py_ssize_t count = PyTuple_GET_SIZE(args[3]);
-    wasmtime_extern_t few[FEW], *imports = few;
+    const wasmtime_instance_pre_t *prepared = PyLong_AsVoidPtr(args[2]);
+    wasmtime_instance_t instance;
+    wasm_trap_t *trap = NULL;
     PyObject *result = NULL;
-    if (PyErr_Occurred())
+    if (PyErr_Occurred() || guard_enter_running_inline(guard) < 0)
         return NULL;
-    if (count > FEW && !(imports = PyMem_New(wasmtime_extern_t, (size_t)count)))
-        return PyErr_NoMemory();
-    if (guard_enter_inline(guard) == 0) {
-        Py_ssize_t made = 0;
-        for (; made < count; made++) {
-            PyObject *signature, *function, *name;
-            unsigned long long type;
-            if (!PyArg_ParseTuple(
-                    PyTuple_GET_ITEM(args[3], made), "O!OUK", state->signature_type, &signature, &function, &name,
-                    &type) ||
-                host_make(
-                    guard, (Signature *)signature, function, name, (const void *)(uintptr_t)type,
-                    &imports[made].of.func) < 0)
-                break;
-            imports[made].kind = WASMTIME_EXTERN_FUNC;
-        }
-        if (made == count)
-            result = instantiate(guard, args[0], code, imports, (size_t)count);
-        if (guard_leave_inline(guard) < 0)
-            Py_CLEAR(result);
+    if (args[3] == Py_None || PyDict_SetItem(guard->hosts, args[3], args[3]) == 0) {
+        struct crossing outer = guard_cross(guard, args[0], 0);
+        wasmtime_error_t *error = wasmtime_instance_pre_instantiate(prepared, guard->context, &instance, &trap);
+        guard_return(guard, outer);
+        if (error || trap)
+            guard_raise_failure(guard, args[0], error, trap);
+        else
+            result = PyBytes_FromStringAndSize((const char *)&instance, sizeof instance);
     }
-    if (imports != few)
-        PyMem_Free(imports);
+    if (guard_leave_running_inline(guard) < 0)
+        Py_CLEAR(result);
     return result;
 }
 

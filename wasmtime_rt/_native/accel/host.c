@@ -203,30 +203,52 @@ static wasm_trap_t *checked_callback(
 
 /* ---- Making them ---- */
 
-/* Make a function of the store that calls `function`. Inside the guard. */
-int host_make(
-    Guard *guard, Signature *signature, PyObject *function, PyObject *name, const wasm_functype_t *type,
-    wasmtime_func_t *func) {
-    struct state *state = guard->state;
+static Host *make_host(struct state *state, PyObject *signature, PyObject *function, PyObject *name) {
     Host *self = (Host *)state->host_type->tp_alloc(state->host_type, 0);
-    if (!self)
-        return -1;
-    self->state = state;
-    self->signature = (Signature *)Py_NewRef(signature);
-    self->function = Py_NewRef(function);
-    self->name = Py_NewRef(name);
-    PyObject *address = PyLong_FromVoidPtr(self);
+    if (self) {
+        self->state = state;
+        self->signature = (Signature *)Py_NewRef(signature);
+        self->function = Py_NewRef(function);
+        self->name = Py_NewRef(name);
+    }
+    return self;
+}
+
+/* host(signature, function, name) -> what the callbacks take the address of, to be kept while they may run */
+PyObject *host_new(PyObject *module, PyObject *args) {
+    struct state *state = PyModule_GetState(module);
+    PyObject *signature, *function, *name;
+    if (!PyArg_ParseTuple(args, "O!OU", state->signature_type, &signature, &function, &name))
+        return NULL;
+    return (PyObject *)make_host(state, signature, function, name);
+}
+
+/* The callbacks as addresses, for definitions that no store is part of. */
+int host_add_callbacks(PyObject *module) {
+    PyObject *callbacks = Py_BuildValue(
+        "KK", (unsigned long long)(uintptr_t)raw_callback, (unsigned long long)(uintptr_t)checked_callback);
+    int result = callbacks ? PyModule_AddObjectRef(module, "CALLBACKS", callbacks) : -1;
+    Py_XDECREF(callbacks);
+    return result;
+}
+
+/* Make a function of the store that calls `function`. Inside the guard. */
+static int make_func(
+    Guard *guard, PyObject *signature, PyObject *function, PyObject *name, const wasm_functype_t *type,
+    wasmtime_func_t *func) {
+    Host *self = make_host(guard->state, signature, function, name);
+    PyObject *address = self ? PyLong_FromVoidPtr(self) : NULL;
     int result = -1;
     /* The store owns it from before the engine knows of it. */
     if (address && PyDict_SetItem(guard->hosts, address, (PyObject *)self) == 0) {
-        if (signature->plain)
+        if (self->signature->plain)
             wasmtime_func_new_unchecked(guard->context, type, raw_callback, self, NULL, func);
         else
             wasmtime_func_new(guard->context, type, checked_callback, self, NULL, func);
         result = 0;
     }
     Py_XDECREF(address);
-    Py_DECREF(self);
+    Py_XDECREF(self);
     return result;
 }
 
@@ -247,7 +269,7 @@ PyObject *host_define(PyObject *module, PyObject *args) {
     if (at < 0 || out.len < (Py_ssize_t)sizeof func || at > out.len - (Py_ssize_t)sizeof func) {
         PyErr_SetString(PyExc_ValueError, "the bytes to write into are too few");
     } else if (guard_enter(guard) == 0) {
-        if (host_make(guard, (Signature *)signature, function, name, (const void *)(uintptr_t)type, &func) == 0) {
+        if (make_func(guard, signature, function, name, (const void *)(uintptr_t)type, &func) == 0) {
             memcpy((char *)out.buf + at, &func, sizeof func);
             result = Py_NewRef(Py_None);
         }

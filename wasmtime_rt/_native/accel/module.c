@@ -172,6 +172,8 @@ static int accel_exec(PyObject *module) {
         if (!*types[i].type || PyModule_AddType(module, *types[i].type) < 0)
             return -1;
     }
+    if (host_add_callbacks(module) < 0)
+        return -1;
     return PyModule_AddStringConstant(module, "VERSION", WRT_VERSION);
 }
 
@@ -213,7 +215,8 @@ static PyMethodDef accel_methods[] = {
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},
-    {"instantiate_plan", (PyCFunction)(void (*)(void))instance_new_planned, METH_FASTCALL, NULL},
+    {"instantiate_prepared", (PyCFunction)(void (*)(void))instance_new_prepared, METH_FASTCALL, NULL},
+    {"host", host_new, METH_VARARGS, NULL},
     {NULL},
 };
 

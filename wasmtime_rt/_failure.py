@@ -97,7 +97,7 @@ def failure(
     ):
         raised = None  # it was thrown, and WebAssembly caught it: this is another failure
     if raised is not None:
-        if isinstance(raised, WasmException):
+        if isinstance(raised, WasmException) or (type(raised) is WasmTrap and not raised.frames):
             raised.frames = frames
         if not issubclass(type(raised), WasmExit):  # an exit is asked for, wherever it is asked for
             _note_frames(raised, frames)

@@ -35,15 +35,8 @@ class CLinker:
             is asked for twice with two types, nor a function of WASI under another name.
     """
 
-    def __init__(
-        self,
-        engine: WasmEngine,
-        engine_pointer: Any,
-        module: WasmModule,
-        found: list[Any],
-        wasi: Handle | None,
-    ) -> None:
-        base = None if wasi is None else wasi.get()
+    def __init__(self, engine: WasmEngine, engine_pointer: Any, module: WasmModule, found: list[Any]) -> None:
+        base = next((item.linker.get() for item in found if isinstance(item, WasiDefinition)), None)
         linker = lib.wasmtime_linker_new(engine_pointer) if base is None else lib.wasmtime_linker_clone(base)
         self.pointer = ffi.gc(linker, lib.wasmtime_linker_delete)
         self.hosts = Hosts()
@@ -87,19 +80,12 @@ class Prepared:
 
     __slots__ = ("_engine", "_found", "_hosts", "_pre", "_special", "_types", "_wasi", "store")
 
-    def __init__(
-        self,
-        engine: WasmEngine,
-        engine_pointer: Any,
-        module: WasmModule,
-        found: list[Any],
-        wasi: Handle | None,
-    ) -> None:
+    def __init__(self, engine: WasmEngine, engine_pointer: Any, module: WasmModule, found: list[Any]) -> None:
         self._engine, self._found = engine, found
         self.store = common_store(engine, module, found)
         self._wasi = next((item.name for item in found if isinstance(item, WasiDefinition)), None)
         code = module._pointer_for(engine)
-        linker = CLinker(engine, engine_pointer, module, found, None if self._wasi is None else wasi)
+        linker = CLinker(engine, engine_pointer, module, found)
         self._hosts = linker.hosts
         self._pre: Handle | None = None
         self._types = [item.type or wanted.type for item, wanted in zip(found, module._imports, strict=True)]

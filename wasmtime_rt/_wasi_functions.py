@@ -100,15 +100,16 @@ class WasiDefinition(Definition):
     """A function of WASI, which the engine provides to stores that have a `WasiConfig`.
 
     Attributes:
+        linker: The C linker that defines it, with all of WASI.
         name: Its name in `WASI`.
     """
 
-    __slots__ = ("_linker", "name")
+    __slots__ = ("linker", "name")
 
     type: WasmFuncType
 
     def __init__(self, linker: Handle, name: str, func_type: WasmFuncType) -> None:
-        self._linker, self.name, self.type = linker, name, func_type
+        self.linker, self.name, self.type = linker, name, func_type
 
     def make(self, store: WasmStore, _func_type: WasmFuncType, out: bytearray, at: int) -> None:
         """Make the function in ``store``."""
@@ -125,7 +126,7 @@ class WasiDefinition(Definition):
         check_wasi(store, self.name)
         names, found = (WASI.encode(), self.name.encode()), ffi.new("wasmtime_extern_t *")
         with store._core as context:
-            linker = self._linker.get()
+            linker = self.linker.get()
             if not lib.wasmtime_linker_get(
                 linker, context, names[0], len(names[0]), names[1], len(names[1]), found
             ):

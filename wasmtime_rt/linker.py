@@ -177,7 +177,7 @@ class WasmLinker(WasmtimeResource):
         for item in found:
             if isinstance(item, WasiDefinition):
                 check_wasi(store, item.name)
-        linker = CLinker(self._engine, self._engine_pointer, module, found, self._wasi)
+        linker = CLinker(self._engine, self._engine_pointer, module, found)
         if not linker.complete:
             raise LinkError(
                 "a command cannot ask for one Python function with two types, nor for WASI under another name"
@@ -384,7 +384,7 @@ class WasmLinker(WasmtimeResource):
             remembered, found = self._prepared, self._find_all(store, module)
             if any(isinstance(item, StoreItem) for item in found):
                 return WasmInstance._made(store, module, *_linking.write_all(store, module, found))
-            prepared = Prepared(self._engine, self._engine_pointer, module, found, self._wasi)
+            prepared = Prepared(self._engine, self._engine_pointer, module, found)
             remembered[module] = prepared
         return prepared.instantiate(store, module)
 
@@ -405,9 +405,7 @@ class WasmLinker(WasmtimeResource):
         self._check_open()
         check_module(module)._pointer_for(self._engine)
         found = self._find_all(None, module)
-        return WasmInstancePre._wrap(
-            module, Prepared(self._engine, self._engine_pointer, module, found, self._wasi)
-        )
+        return WasmInstancePre._wrap(module, Prepared(self._engine, self._engine_pointer, module, found))
 
     def _find_all(self, store: WasmStore | None, module: WasmModule) -> list[Any]:
         definitions = self._definitions

@@ -785,6 +785,134 @@ def stores_that_are_busy(world):
     return lambda: world.exports.host(1)
 
 
+# ---- Linkers and what they prepare
+
+
+def linker_for(world, **definitions):
+    linker = WasmLinker(world.engine, allow_shadowing=True)
+    linker.define("", "h", world.host)
+    linker.define("", "r", world.host_ref)
+    for name, item in definitions.items():
+        linker.define("", name, item)
+    return linker
+
+
+@scenario
+def prepared_instances(world):
+    prepared = linker_for(world).prepare(world.module)
+    world.does = lambda value: value
+
+    def turn():
+        exports = prepared.instantiate(WasmStore(world.engine)).exports
+        assert exports.host(70000) == 70000
+        assert exports.hostref(world.thing) is world.thing
+        prepared.instantiate(exports.add.store)
+
+    return turn, 300
+
+
+@scenario
+def prepared_instances_that_fail(world):
+    sources = [
+        '(module (import "" "h" (func (param i32))) (func $start unreachable) (start $start))',
+        '(module (import "" "f" (func $h (param i32))) (func $start (call $h (i32.const 5))) (start $start))',
+        '(module (import "" "h" (func (param i32))) (memory 2))',
+    ]
+
+    def raises(value):
+        raise Failure(world.thing)
+
+    linker = linker_for(world, f=raises)
+    prepared = [linker.prepare(WasmModule(world.engine, source)) for source in sources]
+    wasi = world.linker.prepare(world.wasi)
+    bound = linker_for(world, m=world.memory).prepare(
+        WasmModule(world.engine, '(module (import "" "m" (memory 1 1)))')
+    )
+    limits, other = StoreLimits(memory_size=65536), WasmStore(WasmEngine())
+
+    def turn():
+        with WasmStore(world.engine, limits=limits) as store:
+            failing(
+                *(lambda each=each: each.instantiate(store) for each in (*prepared, wasi, bound)),
+                lambda: prepared[0].instantiate(other),
+                lambda: prepared[0].instantiate(world.thing),
+            )()
+        failing(lambda: prepared[0].instantiate(store))()
+
+    return turn, 300
+
+
+@scenario
+def preparing(world):
+    twice = WasmModule(
+        world.engine, '(module (import "" "h" (func (param i32))) (import "" "h" (func (param i64))))'
+    )
+    memory = WasmModule(world.engine, '(module (import "" "m" (memory 1 1)) (import "" "h" (func)))')
+
+    def turn():
+        linker = linker_for(world, m=world.memory)
+        with linker.prepare(world.module):
+            failing(lambda: world.linker.prepare(world.module), lambda: linker.prepare(world.wasi))()
+        assert linker.prepare(memory).store is world.store
+        store = WasmStore(world.engine)
+        for module in (twice, world.module):
+            linker.instantiate(store, module)
+            linker.prepare(module).instantiate(store)
+        with WasmLinker(world.engine) as wasi:
+            wasi.define_wasi()
+            wasi.alias_module("wasi_snapshot_preview1", "wasi")
+            wasi.prepare(world.wasi)
+
+    return turn, 200
+
+
+@scenario
+def cycles_through_what_was_prepared(world):
+    def turn():
+        linker, store = linker_for(world), WasmStore(world.engine)
+        linker.define("", "h", lambda value: (linker, store, prepared, value)[3])
+        prepared = linker.prepare(world.module)
+        store.data = prepared.instantiate(store).exports
+        assert store.data.host(3) == 3
+
+    def turn_and_collect():
+        turn()
+        gc.collect(1)
+
+    return turn_and_collect, 300
+
+
+@scenario
+def definitions_of_modules(world):
+    command = WasmModule(
+        world.engine,
+        '(module (import "" "h" (func $h (param i32) (result i32))) (func (export "_start"))'
+        ' (func (export "f") (result i32) (call $h (i32.const 3))) (func (export "t") unreachable))',
+    )
+    unknown = WasmModule(
+        world.engine,
+        '(module (import "e" "f" (func $f (result i32))) (import "e" "m" (memory 1)) (import "e" "g" (global externref))'
+        ' (import "e" "t" (table 1 funcref)) (import "e" "x" (tag)) (func (export "f") (result i32) (call $f)))',
+    )
+
+    def turn():
+        linker, store = linker_for(world), WasmStore(world.engine)
+        linker.define_module(store, "c", command)
+        linker.define_module(store, "m", world.module)
+        assert linker.get(store, "c", "f")() == 3
+        linker.get_default(store, "c")()
+        linker.get_default(store, "none")()
+        failing(linker.get(store, "c", "t"))()
+        traps = linker_for(world)
+        traps.define_unknown_imports_as_traps(unknown)
+        traps.define_unknown_imports_as_default_values(store, unknown)
+        failing(traps.instantiate(store, unknown).exports.f)()
+        linker.define_unknown_imports_as_default_values(store, unknown)
+        assert linker.instantiate(store, unknown).exports.f() == 0
+
+    return turn, 500
+
+
 # ---- WASI
 
 

@@ -15,6 +15,8 @@ instance = w.WasmInstance(store, module, {"": {"h": lambda x: (store, x)[1]}})
 instance.exports.f(5)
 linker = w.WasmLinker(engine)
 linker.define_wasi()
+linker.define("", "h", lambda x: (store, linker, x)[2])
+prepared = linker.prepare(module)
 def daemon(function):
     threading.Thread(target=function, daemon=True).start()
     time.sleep(0.1)
@@ -45,6 +47,14 @@ def work():
     while True:
         w.WasmInstance(w.WasmStore(engine), module, {"": {"h": lambda x: x}}).exports.f(1)
 daemon(work)""",
+    "a daemon that instantiates what was prepared": """
+def work():
+    while True:
+        prepared.instantiate(w.WasmStore(engine)).exports.f(1)
+daemon(work)""",
+    "a daemon in a prepared instance": "daemon(prepared.instantiate(w.WasmStore(engine)).exports.loop)",
+    "a prepared instance in a circle": "store.data = prepared, prepared.instantiate(store)",
+    "what was prepared stays": "sys.kept = prepared; exports = prepared.instantiate(store).exports; del linker",
     "a finalizer of an object that stays": """
 class Last:
     def __del__(self, call=instance.exports.f):

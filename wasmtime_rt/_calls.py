@@ -371,18 +371,19 @@ class Hosts:
         store._core.hosts.update(self._made)
 
 
-def instantiate_prepared(store: WasmStore, prepared: Handle, hosts: Hosts) -> bytes:
+def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts: Hosts) -> bytes:
     """Make an instance of what a linker has prepared, as `instantiate` does.
 
     Args:
         store: The store to make it in.
-        prepared: The handle of a ``wasmtime_instance_pre_t``.
+        core: Its core.
+        prepared: The address of the ``wasmtime_instance_pre_t``, which the caller keeps.
         hosts: The host functions that it was prepared with.
     """
-    core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
-    pointer = prepared.get()
+    trap, handle = ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
     with core.running(store) as context:
         hosts.keep(store)
+        pointer = ffi.cast("wasmtime_instance_pre_t *", prepared)
         error = lib.wasmtime_instance_pre_instantiate(pointer, context, handle, trap)
         if error != NULL or trap[0] != NULL:
             raise failure(context, error, trap[0], core.take_raised())

@@ -9,14 +9,11 @@ deleted with the last of them, on no particular occasion, since its deletion cal
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ._guard import Guard, guards, heap_full
 from ._lowlevel import ffi, lib
 from .errors import MemoryViewError, StoreBusyError, WasmtimeError
-
-if TYPE_CHECKING:
-    from .engine import WasmEngine
 
 
 class _Lost(threading.local):
@@ -40,13 +37,6 @@ class StoreCore(Guard):
     """The C store, its guard, and what Python owns on its behalf."""
 
     __slots__ = ()
-
-    @classmethod
-    def of(cls, engine: WasmEngine) -> StoreCore:
-        """The core of a new store of ``engine``."""
-        self, handle = cls(), engine._handle
-        self.open(handle.get(), handle.address, engine._max_wasm_stack)
-        return self
 
     def limit(self, limits: list[int]) -> None:
         """Set what the store may hold: bytes per memory, elements per table, instances, tables, memories."""

@@ -144,18 +144,7 @@ class Hosts:
         store._core.hosts[self] = self
 
 
-def instantiate_prepared(store: WasmStore, prepared: Handle, hosts: Hosts) -> bytes:
-    """Make an instance of what a linker has prepared, as `instantiate` does.
-
-    Args:
-        store: The store to make it in.
-        prepared: The handle of a ``wasmtime_instance_pre_t``.
-        hosts: The host functions that it was prepared with.
-    """
-    pointer = prepared.get()
-    made: bytes = accel.instantiate_prepared(store, store._core, prepared.address, hosts)
-    del pointer  # it kept what was prepared alive while the GIL was dropped
-    return made
+instantiate_prepared = accel.instantiate_prepared
 
 
 # ---- The rare work

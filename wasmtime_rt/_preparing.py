@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from .module import WasmModule
     from .store import WasmStore
 
+_new = object.__new__
+
 
 class CLinker:
     """A C linker that holds what one module asks for.
@@ -115,8 +117,11 @@ class Prepared:
                 check_wasi(store, self._wasi)
         if self._pre is None:
             return WasmInstance._made(store, module, *_linking.write_all(store, module, self._found))
-        handle = instantiate_prepared(store, self._pre, self._hosts)
-        return WasmInstance._prepared(store, module, handle, self._types)
+        handle = instantiate_prepared(store, store._core, self._pre.address, self._hosts)
+        instance = _new(WasmInstance)
+        instance._store, instance._module, instance._handle = store, module, handle
+        instance._import_types = self._types
+        return instance
 
 
 def common_store(engine: WasmEngine, module: WasmModule, found: list[Any]) -> WasmStore | None:

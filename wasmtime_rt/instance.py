@@ -131,14 +131,6 @@ class WasmInstance(AbstractInstance):
         self._start(store, module, *_linking.resolve(store, module, _linking.lookup(module, imports)))
 
     @classmethod
-    def _prepared(
-        cls, store: WasmStore, module: WasmModule, handle: bytes, import_types: list[Any]
-    ) -> WasmInstance:
-        self = cls.__new__(cls)
-        self._store, self._module, self._handle, self._import_types = store, module, handle, import_types
-        return self
-
-    @classmethod
     def _made(
         cls, store: WasmStore, module: WasmModule, imports: Any, import_types: list[Any]
     ) -> WasmInstance:

@@ -86,12 +86,15 @@ class WasmStore(AbstractStore):
     ) -> None:
         if self._core is not None:
             raise TypeError("this WasmStore was initialised already")
-        check_engine(engine)
+        if type(engine) is not WasmEngine:  # the fast way: it is
+            check_engine(engine)
         if limits is not None and not isinstance(limits, StoreLimits):
             raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
         self._engine = engine
         self.data = data
-        self._core = StoreCore.of(engine)
+        core, handle = StoreCore(), engine._handle
+        core.open(handle.get(), handle.address, engine._max_wasm_stack)
+        self._core = core
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:

@@ -30,7 +30,10 @@ CHARTS = {
         "Callbacks, and calls that keep the GIL",
         ["host_callback", "nested_callback", "keep_gil_add", "keep_gil_callback"],
     ),
-    "bulk": ("Bulk and start", ["map", "string_round_trip", "instantiate_fresh", "instantiate_no_memory"]),
+    "bulk": (
+        "Bulk and start",
+        ["map", "string_round_trip", "instantiate_fresh", "instantiate_no_memory", "instantiate_prepared"],
+    ),
     "memory": ("Memory", ["memory_read_16", "memory_write_16", "memory_read_1m", "memory_write_1m"]),
 }
 COLOURS = {

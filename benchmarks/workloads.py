@@ -265,6 +265,17 @@ WORKLOADS = {
             _SMALL.format(memory=""),
             setup="def h(a, b):\n    return a * b\n",
         ),
+        Workload(
+            "instantiate_prepared",
+            "`instantiate_fresh` with a module that a linker has prepared",
+            "prepared",
+            "make()",
+            "probe()",
+            42,
+            _SMALL.format(memory='\n  (memory (export "memory") 1)'),
+            setup="def h(a, b):\n    return a * b\n",
+            target=Target(1.6, "c_loop"),
+        ),
         _memory(
             "memory_read_16",
             "16 bytes read",

@@ -20,6 +20,7 @@ typedef struct {
     wasmtime_store_t *store;
     wasmtime_context_t *context;
     wasm_functype_t *host_type;
+    wasmtime_instance_pre_t *prepared; /* the module with its import, where the kind asks for that */
     PyObject *host;          /* the Python function behind env.h, or NULL */
     wasmtime_func_t f, g;    /* the exports of these names */
     wasmtime_memory_t memory;
@@ -145,10 +146,11 @@ static wasm_trap_t *host_nested(void *env, wasmtime_caller_t *caller, wasmtime_v
 /* ---- Making one */
 
 static wasmtime_func_unchecked_callback_t callback_of(const char *kind) {
-    return strcmp(kind, "held") == 0     ? host_held
-           : strcmp(kind, "c") == 0      ? host_c
-           : strcmp(kind, "nested") == 0 ? host_nested
-                                         : host;
+    return strcmp(kind, "held") == 0         ? host_held
+           : strcmp(kind, "c") == 0          ? host_c
+           : strcmp(kind, "c prepared") == 0 ? host_c
+           : strcmp(kind, "nested") == 0     ? host_nested
+                                             : host;
 }
 
 static int find(wasmtime_context_t *context, const wasmtime_instance_t *instance, const char *name,
@@ -161,6 +163,10 @@ static int instantiate(Program *self, wasmtime_context_t *context, wasmtime_func
                        wasmtime_instance_t *instance, wasmtime_error_t **error, wasm_trap_t **trap) {
     wasmtime_extern_t import = {.kind = WASMTIME_EXTERN_FUNC};
     *trap = NULL;
+    if (self->prepared) {
+        *error = wasmtime_instance_pre_instantiate(self->prepared, context, instance, trap);
+        return *error || *trap ? -1 : 0;
+    }
     if (callback)
         wasmtime_func_new_unchecked(context, self->host_type, callback, self, NULL, &import.of.func);
     *error = wasmtime_instance_new(context, self->module, &import, callback ? 1 : 0, instance, trap);
@@ -174,6 +180,17 @@ static wasm_functype_t *host_type(void) {
     wasm_valtype_vec_new(&inputs, 2, params);
     wasm_valtype_vec_new(&outputs, 1, results);
     return wasm_functype_new(&inputs, &outputs);
+}
+
+/* Let a linker find env.h once for all instances. */
+static wasmtime_error_t *prepare(Program *self, wasmtime_func_unchecked_callback_t callback) {
+    wasmtime_linker_t *linker = wasmtime_linker_new(self->engine);
+    wasmtime_error_t *error = wasmtime_linker_define_func_unchecked(
+        linker, "env", 3, "h", 1, self->host_type, callback, self, NULL);
+    if (!error)
+        error = wasmtime_linker_instantiate_pre(linker, self->module, &self->prepared);
+    wasmtime_linker_delete(linker);
+    return error;
 }
 
 static int program_init(Program *self, PyObject *args, PyObject *kwargs) {
@@ -201,6 +218,10 @@ static int program_init(Program *self, PyObject *args, PyObject *kwargs) {
     self->store = wasmtime_store_new(self->engine, NULL, NULL);
     self->context = wasmtime_store_context(self->store);
     wasmtime_func_unchecked_callback_t callback = function ? callback_of(kind) : NULL;
+    if (strstr(kind, "prepared") && (error = prepare(self, callback))) {
+        raise_failure(error, NULL);
+        return -1;
+    }
     if (instantiate(self, self->context, callback, &instance, &error, &trap) < 0) {
         raise_failure(error, trap);
         return -1;
@@ -218,6 +239,8 @@ static void program_dealloc(Program *self) {
     PyTypeObject *type = Py_TYPE(self);
     if (self->store)
         wasmtime_store_delete(self->store);
+    if (self->prepared)
+        wasmtime_instance_pre_delete(self->prepared);
     if (self->module)
         wasmtime_module_delete(self->module);
     if (self->host_type)
@@ -640,6 +663,7 @@ static const struct {
     {"map", loop_map},
     {"instantiate_fresh", loop_instantiate_fresh},
     {"instantiate_no_memory", loop_instantiate_fresh},
+    {"instantiate_prepared", loop_instantiate_fresh},
     {"memory_read_16", loop_memory_read_16},
     {"memory_write_16", loop_memory_write_16},
     {"memory_read_1m", loop_memory_read_1m},

@@ -75,6 +75,9 @@ def instantiate(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     return {"make": make, "probe": probe}
 
 
+prepared = instantiate  # the fastest that it has is prepared already
+
+
 def memory(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     program = _Program(wasm)
     memory, store = program.exports["memory"], program.store

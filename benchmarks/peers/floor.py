@@ -48,6 +48,11 @@ def instantiate(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     return {"make": program.make, "probe": lambda: program.make_and_run(6)}
 
 
+def prepared(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
+    program = _floor.Program(wasm, names["h"], "prepared")
+    return {"make": program.make, "probe": lambda: program.make_and_run(6)}
+
+
 def memory(wasm: bytes, _names: dict[str, Any]) -> dict[str, Any]:
     return {"m": _floor.Program(wasm)}
 

@@ -60,6 +60,18 @@ def instantiate(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     return {"make": make, "probe": lambda: make().exports.f(6)}
 
 
+def prepared(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
+    engine = w.WasmEngine()
+    linker = w.WasmLinker(engine)
+    linker.define("env", "h", names["h"])
+    ready = linker.prepare(w.WasmModule(engine, wasm))
+
+    def make() -> Any:
+        return ready.instantiate(w.WasmStore(engine))
+
+    return {"make": make, "probe": lambda: make().exports.f(6)}
+
+
 def memory(wasm: bytes, _names: dict[str, Any]) -> dict[str, Any]:
     return {"m": _instance(wasm).exports["memory"]}
 

@@ -386,7 +386,7 @@ def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts
         pointer = ffi.cast("wasmtime_instance_pre_t *", prepared)
         error = lib.wasmtime_instance_pre_instantiate(pointer, context, handle, trap)
         if error != NULL or trap[0] != NULL:
-            raise failure(context, error, trap[0], core.take_raised())
+            raise failure(store, context, error, trap[0], core.take_raised())
     return bytes(ffi.buffer(handle))
 
 

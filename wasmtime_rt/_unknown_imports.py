@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ._failure import check
 from ._linking import HostDefinition
-from ._lowlevel import ffi, lib
-from ._reflect import functype_to_c
 from .errors import WasmTrap
 from .globals import WasmGlobal
 from .memory import WasmMemory
@@ -21,7 +18,6 @@ from .types import (
     WasmImportType,
     WasmMemoryType,
     WasmTableType,
-    WasmTagType,
     WasmValType,
 )
 
@@ -69,14 +65,4 @@ def default(store: WasmStore, wanted: Any) -> object:
         case WasmTableType():
             return WasmTable(store, wanted)
         case _:
-            return _tag(store, wanted)
-
-
-def _tag(store: WasmStore, wanted: WasmTagType) -> WasmTag:
-    made = ffi.new("wasmtime_tag_t *")
-    with store._core as context:
-        c_type = ffi.gc(
-            lib.wasm_tagtype_new(functype_to_c(wanted.func, store._core.engine)), lib.wasm_tagtype_delete
-        )
-        check(lib.wasmtime_tag_new(context, c_type, made))
-    return WasmTag._wrap(store, made, wanted)
+            return WasmTag(store, wanted)

@@ -15,6 +15,7 @@ from wasmtime_rt import (
     WasiConfig,
     WasmConfig,
     WasmEngine,
+    WasmException,
     WasmExit,
     WasmFunc,
     WasmFuncType,
@@ -28,6 +29,7 @@ from wasmtime_rt import (
     WasmModule,
     WasmStore,
     WasmTag,
+    WasmTagType,
     WasmtimeError,
     WasmTrap,
     WrongEngineError,
@@ -262,6 +264,35 @@ def test_exceptions_and_bad_results_come_out(engine, store):
         exports.run(1)
     with pytest.raises(OverflowError, match="result 0"):
         exports.run(1)
+
+
+CATCHES = """(module (import "env" "tag" (tag $t (param i32))) (import "{module}" "{name}" (func $f))
+    (func (export "run") (result i32) (block $caught (result i32)
+        (try_table (catch $t $caught) (call $f)) (i32.const -1))))"""
+
+
+def test_what_a_host_function_throws_is_caught(engine, linker, store):
+    tag = WasmTag(store, WasmTagType(WasmFuncType(["i32"])))
+
+    def throw():
+        raise WasmException(tag, 7)
+
+    linker.define("env", "tag", tag)
+    linker.define("env", "throw", throw)
+    prepared = linker.prepare(WasmModule(engine, CATCHES.format(module="env", name="throw")))
+    assert prepared.instantiate(store).exports.run() == 7
+
+
+def test_what_a_command_throws_is_caught(engine, linker, store):
+    linker.define("env", "tag", WasmTag(store, WasmTagType(WasmFuncType(["i32"]))))
+    command = """(module (import "env" "tag" (tag $t (param i32)))
+        (func (export "_start") (throw $t (i32.const 8))))"""
+    linker.define_module(store, "c", WasmModule(engine, command))
+    module = WasmModule(engine, CATCHES.format(module="c", name="_start"))
+    assert linker.instantiate(store, module).exports.run() == 8
+    with pytest.raises(WasmException) as caught:
+        linker.get_default(store, "c")()
+    assert caught.value.payload == (8,)
 
 
 def test_references_pass_through(engine):

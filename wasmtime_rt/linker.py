@@ -182,22 +182,19 @@ class WasmLinker(WasmtimeResource):
             raise LinkError(
                 "a command cannot ask for one Python function with two types, nor for WASI under another name"
             )
+        # A name that no import has: what is defined here is not to be found by the instances.
+        own = (max((wanted.module for wanted in module.imports), key=len, default="") + "'").encode()
         made: dict[tuple[str, str], object] = {}
-        code, module_name, extern = (
-            module._pointer_for(self._engine),
-            name.encode(),
-            ffi.new("wasmtime_extern_t *"),
-        )
+        code, extern = module._pointer_for(self._engine), ffi.new("wasmtime_extern_t *")
         with store._core as context:
             linker.hosts.keep(store)
-            check(
-                lib.wasmtime_linker_module(linker.pointer, context, module_name, len(module_name), code),
-                LinkError,
-            )
+            check(lib.wasmtime_linker_module(linker.pointer, context, own, len(own), code), LinkError)
             for export in module.exports:
                 if isinstance(export.type, WasmFuncType):
-                    names = (module_name, len(module_name), encoded := export.name.encode(), len(encoded))
-                    lib.wasmtime_linker_get(linker.pointer, context, *names, extern)
+                    encoded = export.name.encode()
+                    lib.wasmtime_linker_get(
+                        linker.pointer, context, own, len(own), encoded, len(encoded), extern
+                    )
                     made[name, export.name] = wrap_extern(store, extern, export.type, export.name)
         return made
 
@@ -257,8 +254,11 @@ class WasmLinker(WasmtimeResource):
         """What ``module`` asks for and is not defined, each pair of names once."""
         self._check_open()
         check_module(module)._pointer_for(self._engine)
-        unknown = {(wanted.module, wanted.name): wanted for wanted in reversed(module.imports)}
-        return [wanted for key, wanted in unknown.items() if key not in self._definitions]
+        unknown: dict[tuple[str, str], WasmImportType] = {}
+        for wanted in module.imports:
+            if (wanted.module, wanted.name) not in self._definitions:
+                unknown.setdefault((wanted.module, wanted.name), wanted)
+        return list(unknown.values())
 
     def alias(self, module: str, name: str, as_module: str, as_name: str) -> None:
         """Define what is defined as ``module`` and ``name`` under two other names too.

@@ -84,6 +84,18 @@ def test_what_a_command_asks_for_is_fixed_when_it_is_defined(engine, store, logg
     assert logged == [1]
 
 
+def test_a_command_may_take_the_place_of_what_it_asks_for(engine, store):
+    linker = WasmLinker(engine, allow_shadowing=True)
+    linker.define("c", "a", lambda: 1)
+    linker.define("c", "b", lambda: 2)
+    source = """(module (import "c" "a" (func $a (result i32))) (import "c" "b" (func $b (result i32)))
+        (func (export "_start"))
+        (func (export "a") (result i32) (i32.add (call $b) (i32.const 10)))
+        (func (export "b") (result i32) (i32.add (call $a) (i32.const 20))))"""
+    linker.define_module(store, "c", WasmModule(engine, source))
+    assert (linker.get(store, "c", "a")(), linker.get(store, "c", "b")()) == (12, 21)
+
+
 def test_values_pass_through_a_command_bit_for_bit(engine, linker, store, run):
     command = WasmModule(
         engine,

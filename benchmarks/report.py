@@ -32,7 +32,10 @@ CHARTS = {
     ),
     "bulk": (
         "Bulk and start",
-        ["map", "string_round_trip", "instantiate_fresh", "instantiate_no_memory", "instantiate_prepared"],
+        [
+            *("map", "string_round_trip", "instantiate_fresh", "instantiate_no_memory"),
+            *("instantiate_prepared", "instantiate_pooled"),
+        ],
     ),
     "memory": ("Memory", ["memory_read_16", "memory_write_16", "memory_read_1m", "memory_write_1m"]),
 }

@@ -276,6 +276,17 @@ WORKLOADS = {
             setup="def h(a, b):\n    return a * b\n",
             target=Target(1.6, "c_loop"),
         ),
+        Workload(
+            "instantiate_pooled",
+            "`instantiate_prepared` with the pooling allocator; the C loop is that of `instantiate_fresh`",
+            "pooled",
+            "make()",
+            "probe()",
+            42,
+            _SMALL.format(memory='\n  (memory (export "memory") 1)'),
+            setup="def h(a, b):\n    return a * b\n",
+            target=Target(1.0, "c_loop"),
+        ),
         _memory(
             "memory_read_16",
             "16 bytes read",

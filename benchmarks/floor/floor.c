@@ -193,6 +193,14 @@ static wasmtime_error_t *prepare(Program *self, wasmtime_func_unchecked_callback
     return error;
 }
 
+static wasm_engine_t *pooled_engine(void) {
+    wasm_config_t *config = wasm_config_new();
+    wasmtime_pooling_allocation_config_t *sizes = wasmtime_pooling_allocation_config_new();
+    wasmtime_pooling_allocation_strategy_set(config, sizes);
+    wasmtime_pooling_allocation_config_delete(sizes);
+    return wasm_engine_new_with_config(config);
+}
+
 static int program_init(Program *self, PyObject *args, PyObject *kwargs) {
     static char *names[] = {"wasm", "host", "kind", NULL};
     const char *wasm, *kind = "";
@@ -208,7 +216,7 @@ static int program_init(Program *self, PyObject *args, PyObject *kwargs) {
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "y#|Os", names, &wasm, &size, &function, &kind))
         return -1;
     self->host = Py_XNewRef(function);
-    self->engine = wasm_engine_new();
+    self->engine = strstr(kind, "pooled") ? pooled_engine() : wasm_engine_new();
     self->host_type = host_type();
     wasmtime_error_t *error = wasmtime_module_new(self->engine, (const uint8_t *)wasm, (size_t)size, &self->module);
     if (error) {
@@ -664,6 +672,7 @@ static const struct {
     {"instantiate_fresh", loop_instantiate_fresh},
     {"instantiate_no_memory", loop_instantiate_fresh},
     {"instantiate_prepared", loop_instantiate_fresh},
+    {"instantiate_pooled", loop_instantiate_fresh},
     {"memory_read_16", loop_memory_read_16},
     {"memory_write_16", loop_memory_write_16},
     {"memory_read_1m", loop_memory_read_1m},

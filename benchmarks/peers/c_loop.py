@@ -12,6 +12,7 @@ _floor = load()
 
 _CALLBACKS = {"host_callback": "c", "nested_callback": "nested"}
 _CALLBACKS |= {"instantiate_fresh": "c", "instantiate_no_memory": "c", "instantiate_prepared": "c prepared"}
+_CALLBACKS["instantiate_pooled"] = "c"  # neither prepared nor pooled: what it is held against
 
 
 def _loop(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
@@ -27,7 +28,7 @@ def function(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     return _loop(wasm, names)
 
 
-trap = callback = nested = instantiate = prepared = memory = string = function
+trap = callback = nested = instantiate = prepared = pooled = memory = string = function
 
 
 def map(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:  # noqa: A001  the name of the shape

@@ -48,9 +48,13 @@ def instantiate(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     return {"make": program.make, "probe": lambda: program.make_and_run(6)}
 
 
-def prepared(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
-    program = _floor.Program(wasm, names["h"], "prepared")
+def prepared(wasm: bytes, names: dict[str, Any], kind: str = "prepared") -> dict[str, Any]:
+    program = _floor.Program(wasm, names["h"], kind)
     return {"make": program.make, "probe": lambda: program.make_and_run(6)}
+
+
+def pooled(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
+    return prepared(wasm, names, "prepared pooled")
 
 
 def memory(wasm: bytes, _names: dict[str, Any]) -> dict[str, Any]:

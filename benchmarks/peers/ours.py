@@ -60,8 +60,8 @@ def instantiate(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
     return {"make": make, "probe": lambda: make().exports.f(6)}
 
 
-def prepared(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
-    engine = w.WasmEngine()
+def prepared(wasm: bytes, names: dict[str, Any], config: Any = None) -> dict[str, Any]:
+    engine = w.WasmEngine(config)
     linker = w.WasmLinker(engine)
     linker.define("env", "h", names["h"])
     ready = linker.prepare(w.WasmModule(engine, wasm))
@@ -70,6 +70,10 @@ def prepared(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
         return ready.instantiate(w.WasmStore(engine))
 
     return {"make": make, "probe": lambda: make().exports.f(6)}
+
+
+def pooled(wasm: bytes, names: dict[str, Any]) -> dict[str, Any]:
+    return prepared(wasm, names, w.WasmConfig(pooling_allocation_strategy=w.PoolingConfig()))
 
 
 def memory(wasm: bytes, _names: dict[str, Any]) -> dict[str, Any]:

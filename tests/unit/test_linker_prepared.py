@@ -10,6 +10,7 @@ from wasmtime_rt import (
     AbstractInstancePre,
     ClosedError,
     LinkError,
+    PoolingConfig,
     StoreClosedError,
     StoreLimits,
     WasiConfig,
@@ -392,6 +393,24 @@ def test_an_item_asked_for_twice_is_the_same(engine, linker, store):
     exports = linker.prepare(module).instantiate(store).exports
     assert exports.a == exports.b == memory
     assert exports.f == exports.g
+
+
+def test_instances_come_out_of_pools_and_go_back():
+    pools = PoolingConfig(total_core_instances=2, total_memories=2, max_memory_size=1 << 20)
+    engine = WasmEngine(WasmConfig(pooling_allocation_strategy=pools))
+    linker = WasmLinker(engine)
+    linker.define("env", "double", lambda x: 2 * x)
+    prepared = linker.prepare(WasmModule(engine, DOUBLE))
+    for _ in range(3):
+        stores = [WasmStore(engine) for _ in range(2)]
+        for store in stores:
+            exports = prepared.instantiate(store).exports
+            assert (exports.run(4), exports.memory[0]) == (8, 0)
+            exports.memory[0] = 1
+        with pytest.raises(WasmtimeError, match="limit of 2"):
+            prepared.instantiate(WasmStore(engine))
+        for store in stores:
+            store.close()
 
 
 # ---- WASI

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 from . import _linking
 from ._failure import check
 from ._hot import Hosts, instantiate_prepared
-from ._lowlevel import Handle, ffi, lib
+from ._lowlevel import NULL, Handle, ffi, lib
 from ._wasi_functions import WASI, WasiDefinition, check_wasi
 from .annotations import name_of
 from .engine import WasmEngine
 from .errors import LinkError, WrongEngineError, WrongStoreError
 from .externs import EXTERN_SIZE, StoreItem
 from .instance import WasmInstance
+from .shared_memory import WasmSharedMemory
 
 if TYPE_CHECKING:
     from .module import WasmModule
@@ -57,7 +58,14 @@ class CLinker:
                     part for name in (key[0].encode(), key[1].encode()) for part in (name, len(name))
                 )
                 if isinstance(item, StoreItem):
-                    self._define_item(item, names)
+                    with item.store._core as context:
+                        self._define_item(context, item, names)
+                elif isinstance(item, WasmSharedMemory):
+                    # It belongs to no store, but the engine asks for one to tell its engine from.
+                    store = ffi.gc(
+                        lib.wasmtime_store_new(engine_pointer, NULL, NULL), lib.wasmtime_store_delete
+                    )
+                    self._define_item(lib.wasmtime_store_context(store), item, names)
                 else:
                     c_type = engine._c_functype(given[1], engine_pointer)
                     function = item.function
@@ -65,12 +73,11 @@ class CLinker:
                         self.hosts.define(linker, names, function, given[1], c_type.get(), name_of(function))
                     )
 
-    def _define_item(self, item: Any, names: tuple[Any, ...]) -> None:
+    def _define_item(self, context: Any, item: Any, names: tuple[Any, ...]) -> None:
         extern = bytearray(EXTERN_SIZE)
         item.write_extern(extern, 0)
-        with item.store._core as context:
-            c_extern = ffi.from_buffer("wasmtime_extern_t *", extern)
-            check(lib.wasmtime_linker_define(self.pointer, context, *names, c_extern))
+        c_extern = ffi.from_buffer("wasmtime_extern_t *", extern)
+        check(lib.wasmtime_linker_define(self.pointer, context, *names, c_extern))
 
 
 class Prepared:

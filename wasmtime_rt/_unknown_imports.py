@@ -9,6 +9,7 @@ from ._linking import HostDefinition
 from .errors import WasmTrap
 from .globals import WasmGlobal
 from .memory import WasmMemory
+from .shared_memory import WasmSharedMemory
 from .store import WasmStore
 from .table import WasmTable
 from .tag import WasmTag
@@ -52,7 +53,7 @@ def has_default(wanted: Any) -> bool:
 
 
 def default(store: WasmStore, wanted: Any) -> object:
-    """Something of the type ``wanted``, made of nothing; in ``store`` unless it is a function."""
+    """Something of the type ``wanted``, made of nothing; in ``store`` unless it is of any."""
     match wanted:
         case WasmFuncType():
             zeros = tuple(map(_zero, wanted.results))
@@ -61,7 +62,7 @@ def default(store: WasmStore, wanted: Any) -> object:
         case WasmGlobalType():
             return WasmGlobal(store, wanted, _zero(wanted.content))
         case WasmMemoryType():
-            return WasmMemory(store, wanted)
+            return WasmSharedMemory(store.engine, wanted) if wanted.shared else WasmMemory(store, wanted)
         case WasmTableType():
             return WasmTable(store, wanted)
         case _:

@@ -36,7 +36,7 @@ _COMMANDS_MAY_EXPORT = (
 
 
 class WasmLinker(WasmtimeResource):
-    """Definitions by module and name. Python functions serve any store; other items only their own.
+    """Definitions by module and name. Functions of Python serve any store; most other items only their own.
 
     >>> import wasmtime_rt as w
     >>> engine = w.WasmEngine()
@@ -92,8 +92,8 @@ class WasmLinker(WasmtimeResource):
         Args:
             module: The first of its two names.
             name: The second of its two names.
-            item: A function, memory, global, table or tag, which serves modules in its own store, or any
-                Python callable, which serves all stores.
+            item: A function, memory, global, table or tag, which serves modules in its own store, or a
+                shared memory or any Python callable, which serve all stores.
             type: A callable's signature; by default the one that each module asks for.
 
         Raises:
@@ -231,8 +231,8 @@ class WasmLinker(WasmtimeResource):
     def define_unknown_imports_as_default_values(self, store: WasmStore, module: WasmModule) -> None:
         """Define everything that ``module`` asks for and that is not defined, as what does least.
 
-        Functions return zero or null and serve all stores. Globals are zero or null, memories are zeroed,
-        tables are full of null; these are made in ``store`` and serve only modules in it.
+        Functions return zero or null; they, and shared memories, serve all stores. Globals are zero or null,
+        memories are zeroed, tables are full of null; these are made in ``store`` and serve modules in it.
 
         Raises:
             LinkError: Something has no default: a reference that cannot be null. Nothing was defined.

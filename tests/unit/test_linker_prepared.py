@@ -28,6 +28,7 @@ from wasmtime_rt import (
     WasmMemory,
     WasmMemoryType,
     WasmModule,
+    WasmSharedMemory,
     WasmStore,
     WasmTag,
     WasmTagType,
@@ -170,6 +171,31 @@ def test_every_kind_of_item_is_passed_on(engine, linker, store, run):
     assert isinstance(made.exports.e, WasmTag)
     assert str(made.exports.m.type) == str(given.exports.m.type)  # what it is, not what was asked for
     assert made.exports.f() == 7
+
+
+def test_a_shared_memory_serves_every_store():
+    engine = WasmEngine(WasmConfig(shared_memory=True))
+    memory = WasmSharedMemory(engine, WasmMemoryType(1, 2, shared=True))
+    linker = WasmLinker(engine)
+    linker.define("env", "m", memory)
+    module = WasmModule(
+        engine,
+        '(module (import "env" "m" (memory 1 2 shared)) (export "m" (memory 0))'
+        ' (func (export "add") (result i32) (i32.atomic.rmw.add (i32.const 0) (i32.const 1))))',
+    )
+    prepared = linker.prepare(module)
+    assert prepared.store is None
+    assert [prepared.instantiate(WasmStore(engine)).exports.add() for _ in range(2)] == [0, 1]
+    assert [linker.instantiate(WasmStore(engine), module).exports.add() for _ in range(2)] == [2, 3]
+    assert memory.read_u32(0) == 4
+    linker.define("env", "other", WasmSharedMemory(engine, WasmMemoryType(1, 1, shared=True)))
+    with pytest.raises(LinkError, match="wrong"):
+        linker.prepare(WasmModule(engine, '(module (import "env" "other" (memory 2 2 shared)))'))
+    stranger = WasmEngine(WasmConfig(shared_memory=True))
+    with pytest.raises(WrongEngineError):
+        other = WasmLinker(stranger)
+        other.define("env", "m", memory)
+        other.prepare(WasmModule(stranger, '(module (import "env" "m" (memory 1 2 shared)))'))
 
 
 def test_items_of_two_stores_cannot_be_prepared_together(engine, linker, store):

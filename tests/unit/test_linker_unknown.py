@@ -5,6 +5,7 @@ import pytest
 from wasmtime_rt import (
     LinkError,
     StoreLimits,
+    WasmConfig,
     WasmEngine,
     WasmFuncType,
     WasmLinker,
@@ -104,6 +105,14 @@ def test_unknown_imports_get_default_values(engine, linker, store):
     assert list(exports.t) == [None] * 5
     assert str(exports.tag.type) == "(tag (param i32))"
     assert linker.prepare(module).instantiate(store).exports.m == exports.m
+
+
+def test_an_unknown_shared_memory_serves_every_store():
+    engine = WasmEngine(WasmConfig(shared_memory=True))
+    linker, module = WasmLinker(engine), WasmModule(engine, '(module (import "e" "m" (memory 1 2 shared)))')
+    linker.define_unknown_imports_as_default_values(WasmStore(engine), module)
+    assert linker.instantiate(WasmStore(engine), module).is_valid
+    assert linker.prepare(module).store is None
 
 
 def test_default_functions_serve_every_store(engine, linker, store):

@@ -44,6 +44,7 @@ from .engine import WasmEngine
 from .errors import (
     ClosedError,
     CompileError,
+    DeserializeError,
     LinkError,
     MemoryViewError,
     MisuseError,
@@ -174,6 +175,7 @@ __all__ = [
     # Errors
     "ClosedError",
     "CompileError",
+    "DeserializeError",
     "LinkError",
     "MemoryViewError",
     "MisuseError",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import os
+import weakref
 from typing import Any
 
 from ._abstract import AbstractEngine, begin
@@ -14,9 +17,18 @@ from .types import WasmFuncType
 
 _TYPES_KEPT = 1024
 
+#: Every engine of this process by its identity, which goes along when it is pickled; a forked child has
+#: them too. And those that unpickling made, which the process keeps, since each task of a pool needs one.
+_engines: weakref.WeakValueDictionary[tuple[bytes, int], WasmEngine] = weakref.WeakValueDictionary()
+_made_for: dict[tuple[type[WasmEngine], WasmConfig], WasmEngine] = {}
+_process, _numbers = os.urandom(16), itertools.count()
+
 
 class WasmEngine(AbstractEngine):
     """A compiler with its settings. One serves a whole program: threads and stores share it.
+
+    A copy of an engine is the engine itself. In another process, an unpickled one is the oldest there with an
+    equal config, or else one that is made for it and kept.
 
     Args:
         config: Its settings; the engine's defaults if not given.
@@ -35,6 +47,7 @@ class WasmEngine(AbstractEngine):
         "_config",
         "_handle",
         "_has_epochs",
+        "_identity",
         "_max_wasm_stack",
         "_memories_stay_below",
     )
@@ -55,6 +68,8 @@ class WasmEngine(AbstractEngine):
         self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64
         self._c_types: dict[WasmFuncType, Handle] = {}
         self._handle = Handle(engine, "wasm_engine_delete", "engine")
+        self._identity = _process, next(_numbers)
+        _engines[self._identity] = self
 
     @property
     def config(self) -> WasmConfig:
@@ -97,6 +112,9 @@ class WasmEngine(AbstractEngine):
             )
         return made
 
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self._config, self._identity)
+
     def __repr__(self) -> str:
         return f"<WasmEngine {self._config!r}{'' if self.is_valid else ' closed'}>"
 
@@ -110,3 +128,19 @@ def check_engine(engine: object) -> WasmEngine:
     if type(engine) is WasmEngine or isinstance(engine, WasmEngine):  # the first is the fast way
         return engine
     raise TypeError(f"engine: expected a WasmEngine, got {engine!r}")
+
+
+def _restore(kind: type[WasmEngine], config: WasmConfig, identity: tuple[bytes, int]) -> WasmEngine:
+    """What a pickled engine is in this process: itself, or one that is equal to it."""
+    engine = _engines.get(identity)
+    if engine is not None and engine.config == config:
+        return engine
+    for reference in _engines.valuerefs():
+        engine = reference()
+        if type(engine) is kind and engine.is_valid and engine.config == config:
+            return engine
+    made = kind(config)
+    kept = _made_for.setdefault((kind, config), made)  # of two threads that come here at once, one is first
+    if not kept.is_valid:
+        kept = _made_for[kind, config] = made
+    return kept

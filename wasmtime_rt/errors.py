@@ -4,6 +4,7 @@
 
     WasmtimeError
     ├── CompileError            not valid WebAssembly, or not valid WAT
+    ├── DeserializeError        not a serialized module, or not one for this engine
     ├── LinkError               imports are missing or have the wrong type
     ├── WasmTrap                WebAssembly stopped: .code and .frames say why and where
     ├── WasmException           WebAssembly threw an exception that nothing caught
@@ -44,6 +45,13 @@ class WasmtimeError(Exception):
 
 class CompileError(WasmtimeError):
     """The source is not a valid WebAssembly module, or uses a feature that the engine has off."""
+
+
+class DeserializeError(WasmtimeError):
+    """The data is no serialized module, is damaged, or was compiled by another engine or with other settings.
+
+    The remedy is to compile the module again.
+    """
 
 
 class LinkError(WasmtimeError):

@@ -1,20 +1,28 @@
-"""Modules: compiled code, and what it asks for and offers. Also the text format."""
+"""Modules: compiled code, what it asks for and offers, and its serialized form. Also the text format.
+
+The engine's C API has no way to custom sections, nor to the name that a module gives itself.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Union, overload
+import stat
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Union, overload
 
+from . import _stamp
 from ._abstract import AbstractModule, begin
-from ._binary import module_shape
+from ._binary import ModuleShape, module_shape
 from ._failure import check
-from ._lowlevel import Handle, check_native_stack, ffi, lib, take_bytes
+from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
 from .engine import WasmEngine, check_engine
-from .errors import CompileError, WrongEngineError
-from .types import WasmExportType, WasmImportType
+from .errors import CompileError, DeserializeError, WrongEngineError
+from .types import WasmExportType, WasmImportType, WasmTableType
 from .values import shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Source = Union[str, bytes, bytearray, memoryview, "os.PathLike[str]"]
 """WAT text as ``str``, a binary module or WAT as bytes, or the path of a file with either."""
@@ -107,6 +115,11 @@ def _accepts(engine: WasmEngine, data: Source) -> bool:
 class WasmModule(AbstractModule):
     """Compiled code. Threads and stores share it; a `WasmInstance` brings it to life.
 
+    `serialize` and `deserialize_file` save the time of compiling it again. Pickling does the same, so that
+    a module can be sent to the processes of ``multiprocessing``: there it belongs to an engine of that
+    process with an equal `WasmConfig`, ``module.engine``, which is made if there is none. A copy, shallow
+    or deep, is a module of its own that shares the code: closing one leaves the other.
+
     Args:
         engine: The engine to compile with.
         source: WAT text (``str``), a binary module or WAT (bytes), or a path (``pathlib.Path``).
@@ -132,11 +145,14 @@ class WasmModule(AbstractModule):
         made = ffi.new("wasmtime_module_t **")
         pointer = engine._pointer
         check(lib.wasmtime_module_new(pointer, wasm, len(wasm), made), CompileError)
+        self._adopt(engine, pointer, made[0], module_shape(wasm))
+
+    def _adopt(self, engine: WasmEngine, engine_pointer: Any, pointer: Any, shape: ModuleShape) -> None:
         self._engine = engine
-        self._handle = Handle(made[0], "wasmtime_module_delete", "module")
-        self._shape = module_shape(wasm)
-        self._imports = module_imports(made[0], pointer, self._shape)
-        self._exports = module_exports(made[0], pointer, self._shape)
+        self._handle = Handle(pointer, "wasmtime_module_delete", "module")
+        self._shape = shape
+        self._imports = module_imports(pointer, engine_pointer, shape)
+        self._exports = module_exports(pointer, engine_pointer, shape)
 
     @classmethod
     def from_file(cls, engine: WasmEngine, path: str | os.PathLike[str]) -> WasmModule:
@@ -180,6 +196,175 @@ class WasmModule(AbstractModule):
         """The engine that compiled it."""
         return self._engine
 
+    @property
+    def image_range(self) -> tuple[int, int]:
+        """Where its image lies in memory, compiled code included: the first address and the one past the end.
+
+        For profilers and crash reports: an address in between belongs to this module. It says nothing once
+        the module is gone.
+
+        Raises:
+            ClosedError: It was closed.
+
+        C API: ``wasmtime_module_image_range``.
+        """
+        pointer, ends = self._handle.get(), ffi.new("void *[2]")
+        lib.wasmtime_module_image_range(pointer, ends, ends + 1)
+        return address_of(ends[0]), address_of(ends[1])
+
+    # ---- Serialized form
+
+    def serialize(self) -> bytes:
+        """The compiled code as bytes, for `deserialize`, or as a file for `deserialize_file`.
+
+        They hold machine code for this kind of processor, this version of the engine and the settings of
+        this engine, and a stamp by which loading tells all that. They do not hold the WebAssembly.
+
+        Raises:
+            ClosedError: The module was closed.
+
+        C API: ``wasmtime_module_serialize``.
+        """
+        pointer = self._handle.get()
+        made = ffi.gc(ffi.new("wasm_byte_vec_t *"), lib.wasm_byte_vec_delete)
+        check(lib.wasmtime_module_serialize(pointer, made))
+        content = memoryview(ffi.buffer(made.data, made.size))
+        old = _stamp.read_stamp("module", len(content), _parts_of(content))
+        if old is not None:  # what was mapped from a file comes with the stamp that the file has
+            content = content[: old.size]
+        return b"".join(
+            (content, _stamp.stamp(content, engine_version, _settings(self._engine), self._shape))
+        )
+
+    @classmethod
+    def deserialize(
+        cls, engine: WasmEngine, data: bytes | bytearray | memoryview, *, trusted: bool = False
+    ) -> Self:
+        """The module that `serialize` made ``data`` of, without compiling it.
+
+        Serialized modules are machine code, and the engine believes what they say: loading damaged or
+        foreign ones can do anything, crashes included. So only what `serialize` wrote is taken, by the
+        same version of the engine with the same settings, and unchanged by its checksum. That tells
+        accidents, not forgery: load only what you would run as a program, as with ``pickle``.
+
+        Args:
+            engine: The engine to load it into.
+            data: What `serialize` returned.
+            trusted: Take code without the stamp too, such as ``wasmtime compile`` writes, and leave out
+                the checksum of the content. A module without the stamp may neither import nor export
+                tables: the engine cannot tell their limits without ending the process in some cases.
+
+        Raises:
+            DeserializeError: It is nothing that `serialize` wrote, or is damaged, cut short, or of another
+                version of the engine or other settings.
+            TypeError: An argument is of the wrong type.
+            ClosedError: The engine was closed.
+
+        C API: ``wasmtime_module_deserialize``.
+        """
+        check_engine(engine)
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError(f"data: expected the bytes of a serialized module, got {type(data).__name__}")
+        data = bytes(data)  # of its own, where another could change it after the checks
+        found = _stamp.read_stamp("data", len(data), _parts_of(data))
+        if found is None and not trusted:
+            raise _stamp.unstamped("data", data[:8])
+        content = memoryview(data)[: found.size if found is not None else len(data)]
+        if found is not None:
+            _stamp.check_stamp(found, "data", engine_version, _settings(engine))
+            if not trusted:
+                _stamp.check_content(found, "data", _stamp.digest_of((content,)))
+        return cls._load("data", engine, found, lib.wasmtime_module_deserialize, content)
+
+    @classmethod
+    def deserialize_file(
+        cls, engine: WasmEngine, path: str | os.PathLike[str], *, trusted: bool = False
+    ) -> Self:
+        """The module whose serialized form is in the file at ``path``, which is mapped into memory.
+
+        The same is checked as by `deserialize`. The checksum takes about as long as reading the file;
+        ``trusted=True`` leaves it out, and the file is mapped at once, pages being read when they are
+        needed and shared between processes.
+
+        While the module or one of its instances lives, the engine holds the file open, and it must not be
+        changed in place or cut short, which would change or end the running program: put a new file in its
+        place by renaming. It must be as safe from others as the program itself.
+
+        Args:
+            engine: The engine to load it into.
+            path: The file, with exactly what `serialize` returned.
+            trusted: As for `deserialize`.
+
+        Raises:
+            DeserializeError: As for `deserialize`.
+            OSError: The file cannot be read.
+            TypeError: An argument is of the wrong type.
+            ClosedError: The engine was closed.
+
+        C API: ``wasmtime_module_deserialize_file``.
+        """
+        check_engine(engine)
+        where, opened = str(path), os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            status = os.fstat(opened)
+            if not stat.S_ISREG(status.st_mode):
+                raise DeserializeError(f"{where}: not a regular file")
+            found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
+            if found is None and not trusted:
+                raise _stamp.unstamped(where, os.pread(opened, 8, 0))
+            if found is not None:
+                _stamp.check_stamp(found, where, engine_version, _settings(engine))
+                if not trusted:
+                    _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
+            # The file that was checked, whatever has that name by now; and any name will do.
+            same = f"/proc/self/fd/{opened}"
+            name = same.encode() if os.path.exists(same) else os.fsencode(path)
+            return cls._load(where, engine, found, lib.wasmtime_module_deserialize_file, name)
+        finally:
+            os.close(opened)
+
+    @classmethod
+    def _load(
+        cls, where: str, engine: WasmEngine, found: _stamp.Stamp | None, load: Any, source: memoryview | bytes
+    ) -> Self:
+        """The module that the engine makes of ``source``, whose stamp was checked."""
+        check_native_stack()
+        pointer, made = engine._pointer, ffi.new("wasmtime_module_t **")
+        if isinstance(source, memoryview):
+            arguments: tuple[Any, ...] = (ffi.from_buffer("uint8_t[]", source), len(source))
+        else:
+            arguments = (source,)
+        check(load(pointer, *arguments, made), DeserializeError, f"{where}: ")
+        self = cls.__new__(cls)
+        self._adopt(engine, pointer, made[0], found.shape if found is not None else ModuleShape())
+        if found is None:
+            items: tuple[WasmImportType | WasmExportType, ...] = (*self._imports, *self._exports)
+            for item in items:
+                if isinstance(item.type, WasmTableType):
+                    raise DeserializeError(
+                        f"{where}: it has no stamp, so nothing tells the limits of its table {item.name!r}: "
+                        "compile the WebAssembly, or load what WasmModule.serialize makes of it"
+                    )
+        return self
+
+    def __reduce__(self) -> Any:
+        return _restore, (type(self), self._engine, self.serialize()), getattr(self, "__dict__", None)
+
+    def __copy__(self) -> Self:
+        pointer, copied = self._handle.get(), type(self).__new__(type(self))
+        copied._handle = Handle(lib.wasmtime_module_clone(pointer), "wasmtime_module_delete", "module")
+        copied._engine, copied._shape = self._engine, self._shape
+        copied._imports, copied._exports = self._imports, self._exports
+        getattr(copied, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        return copied
+
+    def __deepcopy__(self, memo: dict[int, object]) -> Self:
+        import copy  # noqa: PLC0415  rarely needed
+
+        copied = self.__copy__()
+        getattr(copied, "__dict__", {}).update(copy.deepcopy(getattr(self, "__dict__", {}), memo))
+        return copied
+
     def close(self) -> None:
         """Let go of the compiled code. Instances keep what they need."""
         self._handle.close()
@@ -204,3 +389,24 @@ def check_module(module: object) -> WasmModule:
     if type(module) is WasmModule or isinstance(module, WasmModule):  # the first is the fast way
         return module
     raise TypeError(f"module: expected a WasmModule, got {shown(module)}")
+
+
+def _settings(engine: WasmEngine) -> dict[str, str]:
+    return _stamp.settings_of(engine.config._settings)
+
+
+def _parts_of(data: bytes | memoryview) -> Callable[[int, int], bytes]:
+    return lambda at, size: bytes(data[at : at + size])
+
+
+def _chunks(opened: int, size: int) -> Iterator[memoryview]:
+    """The first ``size`` bytes of a file. It is read, not mapped: it may be cut short meanwhile."""
+    buffer, at = bytearray(min(size, 1 << 20)), 0
+    while at < size and (count := os.preadv(opened, [memoryview(buffer)[: size - at]], at)):
+        yield memoryview(buffer)[:count]
+        at += count
+
+
+def _restore(kind: type[WasmModule], engine: WasmEngine, data: bytes) -> WasmModule:
+    """What a pickled module is made of again."""
+    return kind.deserialize(engine, data)

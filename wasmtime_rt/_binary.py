@@ -8,6 +8,8 @@ accepted, so nothing is validated again.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ._record import Record
 
 _IMPORT, _TABLE, _EXPORT = 2, 4, 7
@@ -75,7 +77,29 @@ class _Reader:
         self.skip_value_type()
         return self.limits()
 
-    def skip_extern_type(self, kind: int) -> None:
+    def imports(self) -> Iterator[tuple[int, TableLimits | None]]:
+        """The kind of each import, and limits for tables; groups share the first name, or the type too."""
+        for _ in range(self.number()):
+            self.name()
+            grouped = not self.name() and self.data[self.at] in {0x7E, 0x7F}
+            group = self.byte() if grouped else None
+            if group == 0x7E:
+                shared = self.extern_type()
+                for _ in range(self.number()):
+                    self.name()
+                    yield shared
+            elif group == 0x7F:
+                for _ in range(self.number()):
+                    self.name()
+                    yield self.extern_type()
+            else:
+                yield self.extern_type()
+
+    def extern_type(self) -> tuple[int, TableLimits | None]:
+        """The kind of an import, and a table's limits."""
+        kind = self.byte()
+        if kind == _TABLE_KIND:
+            return kind, self.table_type()
         if kind == _FUNC:
             self.number()
         elif kind == _MEMORY:
@@ -86,6 +110,7 @@ class _Reader:
         else:  # a tag: attribute, type index
             self.byte()
             self.number()
+        return kind, None
 
     def skip_constant_expression(self) -> None:
         while (opcode := self.byte()) != 0x0B:
@@ -118,16 +143,11 @@ def module_shape(wasm: bytes) -> ModuleShape:
         at = head.at + size
         body = _Reader(wasm, head.at, at)
         if section == _IMPORT:
-            for position in range(body.number()):
-                body.name()
-                body.name()
-                kind = body.byte()
+            for position, (kind, limits) in enumerate(body.imports()):
                 imported[kind].append(position)
-                if kind == _TABLE_KIND:
-                    found.imported_tables[position] = body.table_type()
-                    tables.append(found.imported_tables[position])
-                else:
-                    body.skip_extern_type(kind)
+                if limits is not None:
+                    found.imported_tables[position] = limits
+                    tables.append(limits)
         elif section == _TABLE:
             for _ in range(body.number()):
                 with_initializer = body.data[body.at] == 0x40

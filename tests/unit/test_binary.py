@@ -144,3 +144,22 @@ def test_an_imported_table_of_64_bits_is_passed_on(run):
     ).exports.u
     assert first == second
     assert len(second) == 2
+
+
+def test_compact_imports_are_counted_one_by_one():
+    def section(number, content):
+        return bytes([number, len(content)]) + content
+
+    table = b"\1\x70\1\2\3"
+    by_name = b"\1a\0\x7f\3" + b"\1f\0\0" + b"\1t" + table + b"\1g\3\x7f\0"
+    by_type = b"\1b\0\x7e" + b"\1\x70\4\5" + b"\2\1u\1v"
+    single, unnamed = b"\1c\1t" + table, b"\1d\0" + table
+    imports = b"\4" + by_name + by_type + single + unnamed
+    exports = b"\3" + b"\1x\1\0" + b"\1y\1\2" + b"\1z\1\4"
+    wasm = b"\0asm\1\0\0\0" + section(1, b"\1\x60\0\0") + section(2, imports) + section(7, exports)
+    narrow, wide = TableLimits(2, 3, False), TableLimits(5, None, True)
+    assert module_shape(wasm) == ModuleShape(
+        {1: narrow, 3: wide, 4: wide, 5: narrow, 6: narrow},
+        {"x": narrow, "y": wide, "z": narrow},
+        {"x": 1, "y": 4, "z": 6},
+    )

@@ -10,6 +10,7 @@ import wasmtime_rt
 from wasmtime_rt import (
     ClosedError,
     CompileError,
+    DeserializeError,
     LinkError,
     MemoryViewError,
     MisuseError,
@@ -35,6 +36,7 @@ def test_every_exception_is_below_the_root():
     assert found == {
         WasmtimeError,
         CompileError,
+        DeserializeError,
         LinkError,
         WasmTrap,
         WasmException,

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test random spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -25,6 +25,11 @@ test: $(VENV)/tested
 # The conformance suite as a table: SCRIPTS is a folder or scripts; by default our own and $WASM_SPEC_SCRIPTS.
 spec: $(VENV)/tested
 	$(BIN)/python tests/spec/run.py $(SCRIPTS)
+
+# Random modules: make random COUNT=5000 SEED=0
+random: $(VENV)/tested
+	WASMTIME_RT_RANDOM=$(or $(COUNT),1000) WASMTIME_RT_RANDOM_SEED=$(or $(SEED),0) \
+		$(BIN)/python -m pytest -s tests/random
 
 check: $(VENV)/tested
 	$(BIN)/ruff check

@@ -142,7 +142,7 @@ ffi.cdef((NATIVE / "callbacks.cdef").read_text())
 ffi.set_source(
     "wasmtime_rt._ffi",
     '#include <wasmtime.h>\n#include "native.h"\n',
-    sources=["wasmtime_rt/_native/native.c", "wasmtime_rt/_native/shared.c"],
+    sources=[f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "shared")],
     depends=[
         str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("*.*")])
     ],

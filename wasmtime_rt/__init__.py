@@ -30,6 +30,7 @@ from ._abstract import (
 )
 from ._backend import backend
 from ._lowlevel import engine_version
+from ._profile import StoreProfile
 from ._version import __version__
 from .annotations import F32, F64, I32, I64, V128
 from .config import (
@@ -112,6 +113,7 @@ __all__ = [
     "ProfilingStrategy",
     "RegallocAlgorithm",
     "StoreLimits",
+    "StoreProfile",
     "Strategy",
     "WasmConfig",
     "WasmEngine",

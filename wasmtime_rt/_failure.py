@@ -17,6 +17,8 @@ from .errors import TrapCode, WasmException, WasmExit, WasmFrame, WasmtimeError,
 if TYPE_CHECKING:
     from .store import WasmStore
 
+#: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
+_INTERRUPTED = "wasm trap: interrupt"
 _NOTE = "WebAssembly frames (innermost first):"
 
 
@@ -85,6 +87,8 @@ def failure(
     else:
         text = error_text(error)
         lib.wasmtime_error_wasm_trace(error, vector)
+        if text.rstrip().endswith(_INTERRUPTED):
+            text, code = text.rstrip(), TrapCode.INTERRUPT
     frames = _frames(vector)
     exit_status = ffi.new("int *")
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)

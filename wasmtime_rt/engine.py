@@ -9,7 +9,7 @@ from typing import Any
 
 from ._abstract import AbstractEngine, begin
 from ._config_rules import check_rules, needs_trial
-from ._lowlevel import Handle, check_native_stack, lib
+from ._lowlevel import NULL, Handle, check_native_stack, lib
 from ._reflect import functype_to_c, native_functype
 from ._trial import try_out
 from .config import WasmConfig
@@ -44,12 +44,14 @@ class WasmEngine(AbstractEngine):
     __slots__ = (
         "__weakref__",
         "_c_types",
+        "_clock",
         "_config",
         "_handle",
         "_has_epochs",
         "_identity",
         "_max_wasm_stack",
         "_memories_stay_below",
+        "_modules",
     )
 
     def __init__(self, config: WasmConfig | None = None) -> None:
@@ -68,6 +70,10 @@ class WasmEngine(AbstractEngine):
         self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64
         self._c_types: dict[WasmFuncType, Handle] = {}
         self._handle = Handle(engine, "wasm_engine_delete", "engine")
+        #: What users count, apart from the engine's own epoch, which tickers move on too.
+        self._clock = Handle(_new_clock(), "wrt_clock_release", "clock")
+        #: Its modules that live, by numbers in the order of their making, for profiles.
+        self._modules: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._identity = _process, next(_numbers)
         _engines[self._identity] = self
 
@@ -86,7 +92,9 @@ class WasmEngine(AbstractEngine):
 
         C API: ``wasmtime_engine_increment_epoch``.
         """
-        lib.wasmtime_engine_increment_epoch(self._handle.get())
+        pointer = self._handle.get()
+        lib.wrt_clock_tick(self._clock.get())
+        lib.wasmtime_engine_increment_epoch(pointer)
 
     @property
     def is_valid(self) -> bool:
@@ -117,6 +125,13 @@ class WasmEngine(AbstractEngine):
 
     def __repr__(self) -> str:
         return f"<WasmEngine {self._config!r}{'' if self.is_valid else ' closed'}>"
+
+
+def _new_clock() -> Any:
+    clock = lib.wrt_clock_new()
+    if clock == NULL:
+        raise MemoryError
+    return clock
 
 
 def check_engine(engine: object) -> WasmEngine:

@@ -5,6 +5,7 @@ The engine's C API has no way to custom sections, nor to the name that a module 
 
 from __future__ import annotations
 
+import itertools
 import os
 import stat
 from collections.abc import Callable, Iterator
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 Source = Union[str, bytes, bytearray, memoryview, "os.PathLike[str]"]
 """WAT text as ``str``, a binary module or WAT as bytes, or the path of a file with either."""
 
+_numbers = itertools.count(1)
 _MAGIC = b"\0asm"
 _COMPONENT = b"\0asm\x0d\0\1\0"
 
@@ -153,6 +155,7 @@ class WasmModule(AbstractModule):
         self._shape = shape
         self._imports = module_imports(pointer, engine_pointer, shape)
         self._exports = module_exports(pointer, engine_pointer, shape)
+        engine._modules[next(_numbers)] = self
 
     @classmethod
     def from_file(cls, engine: WasmEngine, path: str | os.PathLike[str]) -> WasmModule:

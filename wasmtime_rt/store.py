@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import operator
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from ._abstract import AbstractStore
 from ._core import StoreCore
 from ._failure import check
-from ._lowlevel import ffi, lib
+from ._lowlevel import NULL, ffi, lib
+from ._profile import StoreProfile
 from ._record import Record
 from .engine import WasmEngine, check_engine
 from .errors import WasmtimeError
+from .module import WasmModule, check_module
 from .wasi import WasiConfig, WasiStreams
 
 if TYPE_CHECKING:
@@ -73,6 +77,8 @@ class WasmStore(AbstractStore):
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
     _keeps_gil = False
+    _epochs: Any = None  # a wrt_epochs_t *, where the engine has epochs: valid inside the guard
+    _profile: StoreProfile | None = None  # the one that is running
 
     data: Any
     """Any object that the program keeps with the store."""
@@ -98,8 +104,11 @@ class WasmStore(AbstractStore):
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:
-            with self._core as context:  # the engine's own default is a deadline that has passed
-                lib.wasmtime_context_set_epoch_deadline(context, 2**63)
+            with self._core:  # the engine's own default is a deadline that has passed
+                store_pointer = ffi.cast("wasmtime_store_t *", self._core.store_address)
+                self._epochs = lib.wrt_epochs_new(store_pointer, engine._clock.get())
+                if self._epochs == NULL:
+                    raise MemoryError
         if wasi is not None:
             self.set_wasi(wasi)
 
@@ -191,7 +200,8 @@ class WasmStore(AbstractStore):
     def set_epoch_deadline(self, ticks: int) -> None:
         """Trap WebAssembly in this store once the engine's epoch has moved on by ``ticks``.
 
-        Until this is called, a store has no deadline.
+        Until this is called, a store has no deadline. Only `WasmEngine.increment_epoch` counts, though the
+        engine's own epoch moves on faster where a profile is taken.
 
         Args:
             ticks: How many calls of `WasmEngine.increment_epoch` from now; 0 is at once.
@@ -200,15 +210,63 @@ class WasmStore(AbstractStore):
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
             ValueError: It is not in 0 to 2**63 - 1.
 
-        C API: ``wasmtime_context_set_epoch_deadline``.
+        C API: ``wasmtime_context_set_epoch_deadline``, ``wasmtime_store_epoch_deadline_callback``.
         """
         if not self._engine.config.epoch_interruption:
             raise WasmtimeError("this engine has no epochs: it needs WasmConfig(epoch_interruption=True)")
         ticks = operator.index(ticks)
         if not 0 <= ticks < 2**63:
             raise ValueError(f"ticks: expected 0 <= ticks < 2**63, got {ticks}")
-        with self._core as context:
-            lib.wasmtime_context_set_epoch_deadline(context, ticks)
+        with self._core:
+            lib.wrt_epochs_set_deadline(self._epochs, ticks)
+
+    # ---- Profiles
+
+    def profile(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        interval: float = 0.001,
+        modules: Mapping[str, WasmModule] | None = None,
+    ) -> StoreProfile:
+        """Sample what WebAssembly in this store does while a ``with`` block runs, and write a profile.
+
+        The file is in the format of the Firefox profiler: open it at https://profiler.firefox.com, which
+        shows it as a flame graph. Samples are taken where a function begins or a loop starts over, so
+        costs may be shown a little away from where they arise, and not while the host works. Functions
+        have the names that the module's name section gives them.
+
+        >>> import wasmtime_rt as w
+        >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))
+        >>> store = w.WasmStore(engine)
+        >>> with store.profile("/dev/null") as profile:
+        ...     pass  # call functions of the store here
+
+        Args:
+            path: The file to write when the block ends.
+            interval: Seconds from sample to sample, 10 microseconds to an hour.
+            modules: The modules whose functions are shown, with the names to show; all of the engine's
+                that Python still holds, if not given. Those made later are not shown.
+
+        Raises:
+            WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``; or
+                another profile of this store is running.
+            WrongEngineError: A module was compiled by another engine.
+            ValueError: The interval is out of range.
+            OSError: The file cannot be written.
+
+        C API: ``wasmtime_guestprofiler_new``, ``wasmtime_guestprofiler_sample``,
+        ``wasmtime_guestprofiler_finish``, ``wasmtime_store_epoch_deadline_callback``.
+        """
+        if not self._engine.config.epoch_interruption:
+            raise WasmtimeError("profiles need an engine with epochs: WasmConfig(epoch_interruption=True)")
+        if modules is None:
+            living = enumerate(list(self._engine._modules.values()), start=1)
+            named = {f"module {number}": module for number, module in living if module.is_valid}
+        else:
+            named = {str(name): check_module(module) for name, module in modules.items()}
+        pointers = {name: module._pointer_for(self._engine) for name, module in named.items()}
+        return StoreProfile(self, path, interval, pointers)
 
     # ---- Lifetime
 

@@ -99,4 +99,36 @@ size_t wrt_sink_size(wrt_sink_t *sink);
 /* Moves up to `max` bytes into `to` and returns how many. */
 size_t wrt_sink_take(wrt_sink_t *sink, uint8_t *to, size_t max);
 
+/* ---- Epochs ----
+ *
+ * The engine's own epoch moves with every tick, whoever ticks: a user, or a ticker of ours. What users count is
+ * a clock of its own beside it. So each store of an engine with epochs has a callback of ours for its deadline,
+ * which ends the call where the user's deadline has passed by the user's clock, takes a sample where a profiler
+ * is attached, and lets WebAssembly go on otherwise. It calls nothing in Python.
+ *
+ * The functions on a store's epochs may be called inside the store's guard only.
+ */
+typedef struct wrt_clock wrt_clock_t;
+
+/* Shared by an engine and its stores: each has a share. */
+wrt_clock_t *wrt_clock_new(void);
+void wrt_clock_release(wrt_clock_t *clock);
+void wrt_clock_tick(wrt_clock_t *clock);
+
+typedef struct wrt_epochs wrt_epochs_t;
+
+/* Lives as long as the store. There is no deadline at first. NULL where there is no memory. */
+wrt_epochs_t *wrt_epochs_new(wasmtime_store_t *store, wrt_clock_t *clock);
+void wrt_epochs_set_deadline(wrt_epochs_t *epochs, uint64_t ticks);
+/* Takes samples into `profiler`, which is borrowed, or none any more where it is NULL. */
+void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *profiler);
+/* How many samples were taken since `wrt_epochs_set_profiler`. */
+uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs);
+
+/* A thread that moves an engine's own epoch on, every so many nanoseconds. */
+typedef struct wrt_ticker wrt_ticker_t;
+
+wrt_ticker_t *wrt_ticker_new(wasm_engine_t *engine, uint64_t nanoseconds);
+void wrt_ticker_delete(wrt_ticker_t *ticker);
+
 #endif

@@ -1,0 +1,107 @@
+"""Profiles of a store: a guest profiler on its epoch callback, and a ticker that makes it sample."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from ._failure import check
+from ._lowlevel import NULL, ffi, lib, own, take_bytes
+from .errors import WasmtimeError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from .store import WasmStore
+
+_SHORTEST, _LONGEST = 1e-5, 3600.0
+
+
+def _name(text: str) -> tuple[Any, Any]:
+    """A ``wasm_name_t *`` that borrows its bytes, and what they are in: to be kept as long."""
+    encoded = text.encode(errors="replace")
+    data = ffi.new("char[]", encoded)
+    return ffi.new("wasm_name_t *", (len(encoded), data)), data
+
+
+class StoreProfile:
+    """A profile of a store while a ``with`` block runs, made by `WasmStore.profile`."""
+
+    __slots__ = ("_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store", "_ticker")
+
+    def __init__(
+        self, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: Mapping[str, Any]
+    ) -> None:
+        if isinstance(interval, bool) or not isinstance(interval, (int, float)):
+            raise TypeError(f"interval: expected seconds as a number, got {interval!r}")
+        if not _SHORTEST <= interval <= _LONGEST:
+            raise ValueError(f"interval: expected {_SHORTEST} to {_LONGEST:.0f} seconds, got {interval!r}")
+        self._store, self._path, self._interval = store, os.fspath(path), interval
+        self._pointers: Mapping[str, Any] | None = pointers
+        self._file: BinaryIO | None = None
+        self._profiler: Any = None
+        self._ticker: Any = None
+        self._samples = 0
+
+    @property
+    def samples(self) -> int:
+        """How many samples were taken so far."""
+        if self._profiler is not None and not self._store._core.closed:
+            with self._store._core:
+                self._samples = int(lib.wrt_epochs_samples(self._store._epochs))
+        return self._samples
+
+    def __enter__(self) -> Self:
+        store = self._store
+        if self._pointers is None:
+            raise WasmtimeError("this profile was taken already: call profile() again")
+        with store._core:
+            if store._profile is not None:
+                raise WasmtimeError("another profile of this store is running")
+            nanoseconds = int(self._interval * 1e9)
+            profiler = self._new_profiler(nanoseconds)
+            ticker = lib.wrt_ticker_new(store._core.engine, nanoseconds)
+            if ticker == NULL:
+                raise WasmtimeError("no thread can be started to take the samples")
+            ticker = own(ticker, "wrt_ticker_delete")
+            self._file = open(self._path, "wb")
+            self._profiler, self._ticker = profiler, ticker
+            lib.wrt_epochs_set_profiler(store._epochs, profiler)
+            store._profile = self  # so that the profiler lives as long as the store that samples into it
+        return self
+
+    def _new_profiler(self, nanoseconds: int) -> Any:
+        pointers, self._pointers = self._pointers or {}, None
+        title, *names = (_name(text) for text in ("wasmtime_rt", *pointers))
+        # One at least, since the engine takes no null pointer.
+        modules = ffi.new("wasmtime_guestprofiler_modules_t[]", len(pointers) + 1)
+        for i, pointer in enumerate(pointers.values()):
+            modules[i].name, modules[i].mod = names[i][0], pointer
+        profiler = lib.wasmtime_guestprofiler_new(
+            self._store._core.engine, title[0], nanoseconds, modules, len(pointers)
+        )
+        return ffi.gc(profiler, lib.wasmtime_guestprofiler_delete)
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        store = self._store
+        if self._profiler is None or self._file is None:
+            return
+        self._ticker = None
+        if not store._core.closed:
+            with store._core:
+                self._samples = int(lib.wrt_epochs_samples(store._epochs))
+                lib.wrt_epochs_set_profiler(store._epochs, NULL)
+        profiler, self._profiler, store._profile = self._profiler, None, None
+        made = ffi.new("wasm_byte_vec_t *")
+        with self._file as file:
+            ffi.gc(profiler, None)  # the engine's now
+            check(lib.wasmtime_guestprofiler_finish(profiler, made))
+            file.write(take_bytes(made))
+
+    def __repr__(self) -> str:
+        return f"<StoreProfile {self._path!r} {self._samples} samples>"

@@ -261,8 +261,9 @@ class WasmStore(AbstractStore):
         if not self._engine.config.epoch_interruption:
             raise WasmtimeError("profiles need an engine with epochs: WasmConfig(epoch_interruption=True)")
         if modules is None:
-            living = enumerate(list(self._engine._modules.values()), start=1)
-            named = {f"module {number}": module for number, module in living if module.is_valid}
+            living = (reference() for reference in self._engine._modules.valuerefs())
+            valid = (module for module in living if module is not None and module.is_valid)
+            named = {f"module {number}": module for number, module in enumerate(valid, start=1)}
         else:
             named = {str(name): check_module(module) for name, module in modules.items()}
         pointers = {name: module._pointer_for(self._engine) for name, module in named.items()}

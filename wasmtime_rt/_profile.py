@@ -51,7 +51,7 @@ class StoreProfile:
         """How many samples were taken so far."""
         if self._profiler is not None and not self._store._core.closed:
             with self._store._core:
-                self._samples = int(lib.wrt_epochs_samples(self._store._epochs))
+                self._samples = int(lib.wrt_epochs_samples(self._store._own_epochs()))
         return self._samples
 
     def __enter__(self) -> Self:
@@ -69,7 +69,7 @@ class StoreProfile:
             ticker = own(ticker, "wrt_ticker_delete")
             self._file = open(self._path, "wb")
             self._profiler, self._ticker = profiler, ticker
-            lib.wrt_epochs_set_profiler(store._epochs, profiler)
+            lib.wrt_epochs_set_profiler(store._own_epochs(), profiler)
             store._profile = self  # so that the profiler lives as long as the store that samples into it
         return self
 
@@ -94,8 +94,8 @@ class StoreProfile:
         self._ticker = None
         if not store._core.closed:
             with store._core:
-                self._samples = int(lib.wrt_epochs_samples(store._epochs))
-                lib.wrt_epochs_set_profiler(store._epochs, NULL)
+                self._samples = int(lib.wrt_epochs_samples(store._own_epochs()))
+                lib.wrt_epochs_set_profiler(store._own_epochs(), NULL)
         profiler, self._profiler, store._profile = self._profiler, None, None
         made = ffi.new("wasm_byte_vec_t *")
         with self._file as file:

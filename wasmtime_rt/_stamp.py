@@ -30,8 +30,19 @@ _FRONT = struct.Struct("<32sQII")
 _BACK = struct.Struct("<32s16s")
 _FOOTER_SIZE = _FRONT.size + _BACK.size
 
-#: Settings that compiled code does not depend on.
-_ELSEWHERE = frozenset({"async_stack_size", "max_wasm_stack", "parallel_compilation", "profiling_strategy"})
+#: Settings that compiled code does not depend on; and, by how they begin, those of allocators and caches. The
+#: engine checks its own part again, and says what does not fit.
+_ELSEWHERE = frozenset(
+    {
+        "async_stack_size",
+        "macos_use_mach_ports",
+        "max_wasm_stack",
+        "memory_reservation_for_growth",
+        "parallel_compilation",
+        "profiling_strategy",
+    }
+)
+_ELSEWHERE_BEGINNINGS = ("cache", "host_", "pooling")
 
 
 class Stamp(NamedTuple):
@@ -54,7 +65,11 @@ class Stamp(NamedTuple):
 
 def settings_of(settings: Mapping[str, Any]) -> dict[str, str]:
     """The settings of an engine that compiled code depends on, as text that compares."""
-    return {name: _text(value) for name, value in sorted(settings.items()) if name not in _ELSEWHERE}
+    return {
+        name: _text(value)
+        for name, value in sorted(settings.items())
+        if name not in _ELSEWHERE and not name.startswith(_ELSEWHERE_BEGINNINGS)
+    }
 
 
 def _text(value: Any) -> str:

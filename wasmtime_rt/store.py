@@ -77,7 +77,7 @@ class WasmStore(AbstractStore):
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
     _keeps_gil = False
-    _epochs: Any = None  # a wrt_epochs_t *, where the engine has epochs: valid inside the guard
+    _epochs: Any = None  # a wrt_epochs_t *, once it is needed: see `_own_epochs`
     _profile: StoreProfile | None = None  # the one that is running
 
     data: Any
@@ -104,11 +104,8 @@ class WasmStore(AbstractStore):
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:
-            with self._core:  # the engine's own default is a deadline that has passed
-                store_pointer = ffi.cast("wasmtime_store_t *", self._core.store_address)
-                self._epochs = lib.wrt_epochs_new(store_pointer, engine._clock.get())
-                if self._epochs == NULL:
-                    raise MemoryError
+            with self._core as context:  # the engine's own default is a deadline that has passed
+                lib.wasmtime_context_set_epoch_deadline(context, 2**63)
         if wasi is not None:
             self.set_wasi(wasi)
 
@@ -218,7 +215,17 @@ class WasmStore(AbstractStore):
         if not 0 <= ticks < 2**63:
             raise ValueError(f"ticks: expected 0 <= ticks < 2**63, got {ticks}")
         with self._core:
-            lib.wrt_epochs_set_deadline(self._epochs, ticks)
+            lib.wrt_epochs_set_deadline(self._own_epochs(), ticks)
+
+    def _own_epochs(self) -> Any:
+        """The ``wrt_epochs_t *``, where the engine has epochs. Inside the guard, and valid there only."""
+        if self._epochs is None:
+            store = ffi.cast("wasmtime_store_t *", self._core.store_address)
+            made = lib.wrt_epochs_new(store, self._engine._clock.get())
+            if made == NULL:
+                raise MemoryError
+            self._epochs = made
+        return self._epochs
 
     # ---- Profiles
 

@@ -19,9 +19,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
 from ._binary import ModuleShape, TableLimits
+from ._record import Record
 from .errors import DeserializeError
 
 _MAGIC = b"\x89wasmtime_rt\r\n\x1a\n"
@@ -45,7 +46,7 @@ _ELSEWHERE = frozenset(
 _ELSEWHERE_BEGINNINGS = ("cache", "host_", "pooling")
 
 
-class Stamp(NamedTuple):
+class Stamp(Record):
     """What a stamp says.
 
     Attributes:
@@ -98,8 +99,8 @@ def stamp(content: memoryview, engine: str, settings: dict[str, str], shape: Mod
         {
             "engine": engine,
             "settings": settings,
-            "imported_tables": sorted(shape.imported_tables.items()),
-            "exported_tables": shape.exported_tables,
+            "imported_tables": [(at, limits._values()) for at, limits in shape.imported_tables.items()],
+            "exported_tables": {name: limits._values() for name, limits in shape.exported_tables.items()},
             "passed_on": shape.passed_on,
         },
         separators=(",", ":"),

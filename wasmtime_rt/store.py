@@ -241,7 +241,8 @@ class WasmStore(AbstractStore):
         The file is in the format of the Firefox profiler: open it at https://profiler.firefox.com, which
         shows it as a flame graph. Samples are taken where a function begins or a loop starts over, so
         costs may be shown a little away from where they arise, and not while the host works. Functions
-        have the names that the module's name section gives them.
+        have the names that the module's name section gives them. Samples are kept in memory until the block
+        ends.
 
         >>> import wasmtime_rt as w
         >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))

@@ -43,7 +43,7 @@ _ELSEWHERE = frozenset(
         "profiling_strategy",
     }
 )
-_ELSEWHERE_BEGINNINGS = ("cache", "host_", "pooling")
+_ELSEWHERE_BEGINNINGS = ("cache", "pooling")
 
 
 class Stamp(Record):
@@ -65,7 +65,7 @@ class Stamp(Record):
 
 
 def settings_of(settings: Mapping[str, Any]) -> dict[str, str]:
-    """The settings of an engine that compiled code depends on, as text that compares."""
+    """Settings that were given to an engine and that compiled code depends on, as text that compares."""
     return {
         name: _text(value)
         for name, value in sorted(settings.items())
@@ -167,7 +167,7 @@ def check_stamp(found: Stamp, where: str, engine: str, settings: dict[str, str])
             if found.settings.get(name) != settings.get(name)
         ]
         theirs, ours = (
-            ", ".join(f"{name}={side.get(name, 'unknown')}" for name in names)
+            ", ".join(f"{name}={side.get(name, 'default')}" for name in names)
             for side in (found.settings, settings)
         )
         raise DeserializeError(f"{where}: compiled with {theirs}, this engine has {ours}: compile it again")

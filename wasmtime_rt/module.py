@@ -395,7 +395,7 @@ def check_module(module: object) -> WasmModule:
 
 
 def _settings(engine: WasmEngine) -> dict[str, str]:
-    return _stamp.settings_of(engine.config._settings)
+    return _stamp.settings_of(engine.config._given)
 
 
 def _parts_of(data: bytes | memoryview) -> Callable[[int, int], bytes]:

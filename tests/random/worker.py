@@ -43,11 +43,8 @@ def takes(**settings):
     return True
 
 
-WANTED = (
-    "wasm_custom_page_sizes", "wasm_compact_imports", "wasm_wide_arithmetic", "wasm_branch_hinting",
-    "wasm_gc", "wasm_function_references", "wasm_exceptions", "wasm_memory64", "wasm_multi_memory",
-    "wasm_relaxed_simd", "wasm_tail_call", "wasm_threads", "wasm_extended_const",
-)  # fmt: skip
+# What is off by default.
+WANTED = ("wasm_custom_page_sizes", "wasm_compact_imports", "wasm_branch_hinting")
 # Not shared memories: WebAssembly could wait in one for ever, and nothing could wake it.
 PROPOSALS = {name: True for name in WANTED if takes(**{name: True})}
 WITHOUT = tuple(
@@ -55,6 +52,10 @@ WITHOUT = tuple(
     for proposal in ("custom-page-sizes", "compact-imports")
     if f"wasm_{proposal.replace('-', '_')}" not in PROPOSALS
 )
+POOLS = w.PoolingConfig(
+    total_core_instances=20, total_memories=20, total_tables=40, total_stacks=1, total_gc_heaps=5,
+    max_memories_per_module=5, max_tables_per_module=8, max_memory_size=1 << 24,
+)  # fmt: skip
 VARIANTS = (
     {},
     {"optimization_level": w.OptimizationLevel.NONE, "debug_info": True},
@@ -62,6 +63,8 @@ VARIANTS = (
     {"memory_reservation": 0, "memory_guard_size": 0},
     {"signals_based_traps": False},
     {"cranelift_nan_canonicalization": True, "memory_init_cow": False},
+    {"strategy": w.Strategy.WINCH},
+    {"pooling_allocation_strategy": POOLS},
 )
 engines: dict[int, w.WasmEngine] = {}
 

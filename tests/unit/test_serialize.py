@@ -119,7 +119,7 @@ def test_every_damaged_byte_is_refused_before_the_engine_sees_it(loads, data):
             with pytest.raises(DeserializeError):
                 from_file(damaged)
     assert from_bytes.asked == []
-    assert len(places) > 300
+    assert len(places) > 200
 
 
 @pytest.mark.parametrize("cut", [1, 16, 95, 96, 97, 300, 5000])
@@ -162,11 +162,14 @@ def test_another_engine_version_is_refused(loads, data, monkeypatch):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"consume_fuel": True}, "compiled with consume_fuel=False, this engine has consume_fuel=True"),
-        ({"optimization_level": OptimizationLevel.NONE}, "compiled with optimization_level=1, .*level=0"),
+        ({"consume_fuel": True}, "compiled with consume_fuel=default, this engine has consume_fuel=True"),
+        (
+            {"optimization_level": OptimizationLevel.NONE},
+            "compiled with optimization_level=default, .*level=0",
+        ),
         (
             {"debug_info": True, "epoch_interruption": True},
-            "debug_info=False, epoch_interruption=False, this",
+            "debug_info=default, epoch_interruption=default, this",
         ),
     ],
 )

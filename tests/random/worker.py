@@ -45,7 +45,7 @@ def takes(**settings):
 
 # What is off by default.
 WANTED = ("wasm_custom_page_sizes", "wasm_compact_imports", "wasm_branch_hinting")
-# Not shared memories: WebAssembly could wait in one for ever, and nothing could wake it.
+# Not shared memories: WebAssembly could wait in one for ever, and no limit of a store holds for them.
 PROPOSALS = {name: True for name in WANTED if takes(**{name: True})}
 WITHOUT = tuple(
     proposal
@@ -180,6 +180,8 @@ class World:
             value, sure = self.value(kind.element)
             return self.attempt("new table", w.WasmTable, self.store, kind, value, sure=sure)
         if isinstance(kind, w.WasmMemoryType):
+            if kind.shared:
+                return self.attempt("new shared memory", w.WasmSharedMemory, self.engine, kind)
             return self.attempt("new memory", w.WasmMemory, self.store, kind)
         return self.made_by_a_module(kind)
 

@@ -19,10 +19,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import _convert
 from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
-from ._failure import failure
+from ._failure import failure, is_thrown
 from ._lowlevel import NULL, Handle, address_of, ffi, lib
 from ._messages import bad_results, no_keywords, not_pinned, out_of_range, wrong_count
-from .errors import WasmException
 from .types import WasmFuncType
 from .values import Where, number
 
@@ -398,7 +397,7 @@ def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) 
 def _keep_raised(core: StoreCore, raised: BaseException) -> int:
     """Keep what a host function raised until the call that led there ends; the answer for the engine."""
     store, answer = core.caller, 0
-    if store is not None and isinstance(raised, WasmException):
+    if store is not None and is_thrown(raised):
         try:
             with core as context:
                 answer = address_of(_convert.wrappers.throw(store, context, raised))

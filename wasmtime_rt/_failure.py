@@ -15,6 +15,8 @@ from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
 from .errors import TrapCode, WasmException, WasmExit, WasmFrame, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
+    from typing import TypeGuard
+
     from .store import WasmStore
 
 #: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
@@ -62,6 +64,11 @@ def _frames(vector: Any) -> tuple[WasmFrame, ...]:
     return tuple(frames)
 
 
+def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
+    """Whether WebAssembly may catch it; without a look at ``__class__``, which may be anything."""
+    return issubclass(type(raised), WasmException)
+
+
 def failure(
     store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
 ) -> BaseException:
@@ -94,14 +101,10 @@ def failure(
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
     thrown = _take_exception(store, context)
-    if (
-        isinstance(raised, WasmException)
-        and raised._held is not None
-        and raised._held != (thrown and thrown._held)
-    ):
+    if is_thrown(raised) and raised._held is not None and (thrown is None or raised._held != thrown._held):
         raised = None  # it was thrown, and WebAssembly caught it: this is another failure
     if raised is not None:
-        if isinstance(raised, WasmException) or (type(raised) is WasmTrap and not raised.frames):
+        if is_thrown(raised) or (type(raised) is WasmTrap and not raised.frames):
             raised.frames = frames
         if not issubclass(type(raised), WasmExit):  # an exit is asked for, wherever it is asked for
             _note_frames(raised, frames)

@@ -133,8 +133,8 @@ def _write(store: WasmStore, context: Any, given: WasmException, out: Any, where
 
 
 def _throw(store: WasmStore, context: Any, given: WasmException) -> Any:
-    """Make ``given`` pending: the trap for a host function to answer with, or NULL in another store."""
-    if isinstance(given.tag, WasmTag) and given.tag._store is not store:
+    """Make ``given`` pending: the trap for a host function to answer with; NULL where its tag is not ours."""
+    if not isinstance(given.tag, WasmTag) or given.tag._store is not store:
         return NULL
     try:
         root = _held_root(store, context, given, "exception")

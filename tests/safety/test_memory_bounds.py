@@ -110,7 +110,9 @@ huge = (2**31, 2**32 - 2, 2**32 - 1, 2**32, 2**61, 2**62, 2**63, 2**64 - 1, 2**6
 for kind in ("funcref", "externref", "anyref", "exnref", "nullref"):
     for count in huge:
         refused(f"{kind} {count}", (w.WasmtimeError, ValueError), lambda: w.WasmTable(store, w.WasmTableType(kind, count)))
-        refused(f"{kind} {count}", (w.WasmtimeError, ValueError), lambda: w.WasmTable(store, w.WasmTableType(kind, 1, None, True)))
+        wide = lambda: w.WasmTable(store, w.WasmTableType(kind, count, None, True))
+        refused(f"{kind} {count} of 64 bits", (w.WasmtimeError, ValueError), wide)
+    check("64 bits", len(w.WasmTable(store, w.WasmTableType(kind, 1, None, True))) == 1)
     table = w.WasmTable(store, w.WasmTableType(kind, 1))
     check("grow 0", table.grow(0) == 1)
     for count in (*huge, -1, -(2**64)):

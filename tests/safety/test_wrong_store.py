@@ -9,7 +9,7 @@ EXPORTS = '''(module
     (global (export "g") (mut funcref) (ref.null func))
     (global (export "ga") (mut anyref) (ref.null any))
     (tag (export "x"))
-    (func (export "any") (result anyref) (ref.i31 (i32.const 1))))'''
+    (type $s (struct)) (func (export "any") (result anyref) (struct.new $s)))'''
 IMPORTS = '''(module
     (import "" "f" (func (param funcref externref)))
     (import "" "m" (memory 1))

@@ -12,95 +12,157 @@ store; its exports are functions, memories, globals and tables::
     instance.exports.add(1, 2)
 """
 
-from ._abstract import (
-    AbstractConfig,
-    AbstractEngine,
-    AbstractFunc,
-    AbstractGlobal,
-    AbstractInstance,
-    AbstractInstancePre,
-    AbstractMemory,
-    AbstractModule,
-    AbstractStore,
-    AbstractTable,
-    WasmtimeObject,
-    WasmtimeResource,
-    WasmtimeType,
-    WasmtimeValue,
-)
 from ._backend import backend
 from ._lowlevel import engine_version
-from ._profile import StoreProfile
 from ._version import __version__
-from .annotations import F32, F64, I32, I64, V128
-from .config import (
-    OptimizationLevel,
-    PoolingConfig,
-    ProfilingStrategy,
-    RegallocAlgorithm,
-    Strategy,
-    WasmConfig,
-)
-from .engine import WasmEngine
-from .errors import (
-    ClosedError,
-    CompileError,
-    DeserializeError,
-    LinkError,
-    MemoryViewError,
-    MisuseError,
-    StoreBusyError,
-    StoreClosedError,
-    TrapCode,
-    WasmException,
-    WasmExit,
-    WasmFrame,
-    WasmtimeError,
-    WasmTrap,
-    WrongEngineError,
-    WrongStoreError,
-)
-from .func import TypedFunc, WasmFunc
-from .globals import WasmGlobal
-from .instance import WasmExports, WasmExtern, WasmInstance, instantiate
-from .instance_pre import WasmInstancePre
-from .linker import WasmLinker
-from .memory import WasmMemory
-from .module import WasmModule, wat2wasm
-from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
-from .shared_memory import WasmSharedMemory
-from .store import StoreLimits, WasmStore
-from .table import WasmTable
-from .tag import WasmTag
-from .types import (
-    DefinedType,
-    WasmExportType,
-    WasmExternType,
-    WasmFieldType,
-    WasmFuncType,
-    WasmGlobalType,
-    WasmImportType,
-    WasmLimits,
-    WasmMemoryType,
-    WasmTableType,
-    WasmTagType,
-    WasmValType,
-)
-from .values import (
-    WasmExternRef,
-    WasmF32,
-    WasmF64,
-    WasmFuncRef,
-    WasmI31,
-    WasmI32,
-    WasmI64,
-    WasmV128,
-    WasmValue,
-    from_wasm,
-    is_wasm_convertible,
-    to_wasm,
-)
-from .wasi import WasiConfig, WritableDir, rw
+
+TYPE_CHECKING = False  # as in `typing`, which takes its time to import
+
+if TYPE_CHECKING:
+    from ._abstract import (
+        AbstractConfig,
+        AbstractEngine,
+        AbstractFunc,
+        AbstractGlobal,
+        AbstractInstance,
+        AbstractInstancePre,
+        AbstractMemory,
+        AbstractModule,
+        AbstractStore,
+        AbstractTable,
+        WasmtimeObject,
+        WasmtimeResource,
+        WasmtimeType,
+        WasmtimeValue,
+    )
+    from ._profile import StoreProfile
+    from .annotations import F32, F64, I32, I64, V128
+    from .config import (
+        OptimizationLevel,
+        PoolingConfig,
+        ProfilingStrategy,
+        RegallocAlgorithm,
+        Strategy,
+        WasmConfig,
+    )
+    from .engine import WasmEngine
+    from .errors import (
+        ClosedError,
+        CompileError,
+        DeserializeError,
+        LinkError,
+        MemoryViewError,
+        MisuseError,
+        StoreBusyError,
+        StoreClosedError,
+        TrapCode,
+        WasmException,
+        WasmExit,
+        WasmFrame,
+        WasmtimeError,
+        WasmTrap,
+        WrongEngineError,
+        WrongStoreError,
+    )
+    from .func import TypedFunc, WasmFunc
+    from .globals import WasmGlobal
+    from .instance import WasmExports, WasmExtern, WasmInstance, instantiate
+    from .instance_pre import WasmInstancePre
+    from .linker import WasmLinker
+    from .memory import WasmMemory
+    from .module import WasmModule, wat2wasm
+    from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
+    from .shared_memory import WasmSharedMemory
+    from .store import StoreLimits, WasmStore
+    from .table import WasmTable
+    from .tag import WasmTag
+    from .types import (
+        DefinedType,
+        WasmExportType,
+        WasmExternType,
+        WasmFieldType,
+        WasmFuncType,
+        WasmGlobalType,
+        WasmImportType,
+        WasmLimits,
+        WasmMemoryType,
+        WasmTableType,
+        WasmTagType,
+        WasmValType,
+    )
+    from .values import (
+        WasmExternRef,
+        WasmF32,
+        WasmF64,
+        WasmFuncRef,
+        WasmI31,
+        WasmI32,
+        WasmI64,
+        WasmV128,
+        WasmValue,
+        from_wasm,
+        is_wasm_convertible,
+        to_wasm,
+    )
+    from .wasi import WasiConfig, WritableDir, rw
+
+#: Where each name lives. A room is entered when one of its names is first asked for.
+_ROOMS = {
+    "_abstract": (
+        "AbstractConfig AbstractEngine AbstractFunc AbstractGlobal AbstractInstance "
+        "AbstractInstancePre AbstractMemory AbstractModule AbstractStore AbstractTable "
+        "WasmtimeObject WasmtimeResource WasmtimeType WasmtimeValue"
+    ),
+    "_profile": "StoreProfile",
+    "annotations": "F32 F64 I32 I64 V128",
+    "config": ("OptimizationLevel PoolingConfig ProfilingStrategy RegallocAlgorithm Strategy WasmConfig"),
+    "engine": "WasmEngine",
+    "errors": (
+        "ClosedError CompileError DeserializeError LinkError MemoryViewError MisuseError "
+        "StoreBusyError StoreClosedError TrapCode WasmException WasmExit WasmFrame "
+        "WasmtimeError WasmTrap WrongEngineError WrongStoreError"
+    ),
+    "func": "TypedFunc WasmFunc",
+    "globals": "WasmGlobal",
+    "instance": "WasmExports WasmExtern WasmInstance instantiate",
+    "instance_pre": "WasmInstancePre",
+    "linker": "WasmLinker",
+    "memory": "WasmMemory",
+    "module": "WasmModule wat2wasm",
+    "refs": "WasmArray WasmExternalized WasmRef WasmStruct",
+    "shared_memory": "WasmSharedMemory",
+    "store": "StoreLimits WasmStore",
+    "table": "WasmTable",
+    "tag": "WasmTag",
+    "types": (
+        "DefinedType WasmExportType WasmExternType WasmFieldType WasmFuncType WasmGlobalType "
+        "WasmImportType WasmLimits WasmMemoryType WasmTableType WasmTagType WasmValType"
+    ),
+    "values": (
+        "WasmExternRef WasmF32 WasmF64 WasmFuncRef WasmI31 WasmI32 WasmI64 WasmV128 "
+        "WasmValue from_wasm is_wasm_convertible to_wasm"
+    ),
+    "wasi": "WasiConfig WritableDir rw",
+}
+_names = globals()  # by another name: one of the rooms is called that
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        """Import what is asked for: the engine is there from the start, the rest as it is needed."""
+        from importlib import import_module  # noqa: PLC0415
+
+        if name in _ROOMS and not name.startswith("_"):
+            return import_module(f"{__name__}.{name}")
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = _names[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        return found
+
+    def __dir__():
+        return sorted({*_names, *__all__})
+
 
 __all__ = [
     # What runs

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
-from . import _linking
+from . import _linking, refs  # noqa: F401  refs: results may be structs and arrays
 from ._abstract import AbstractInstance
 from ._hot import instantiate as make_instance
 from ._lowlevel import ffi, lib

@@ -39,11 +39,20 @@ PASSES, SECONDS = 8, 0.1
 SMOKE_PASSES, SMOKE_SECONDS = 1, 0.01
 IMPORTS = 4
 """How many processes one turn of `import` takes."""
-IMPORTED = {
-    "ours": "wasmtime_rt",
-    "ours_cffi": "wasmtime_rt",
-    "ctypes_binding": "wasmtime",
-    "pywasm3": "wasm3",
+OURS = "from wasmtime_rt import WasmEngine, WasmInstance, WasmModule, WasmStore"
+IMPORTS_OF = {
+    "import": {
+        "ours": "import wasmtime_rt",
+        "ours_cffi": "import wasmtime_rt",
+        "ctypes_binding": "import wasmtime",
+        "pywasm3": "import wasm3",
+    },
+    "import_names": {
+        "ours": OURS,
+        "ours_cffi": OURS,
+        "ctypes_binding": "from wasmtime import Engine, Instance, Module, Store",
+        "pywasm3": "from wasm3 import Environment, Runtime",
+    },
 }
 
 Figures = dict[str, Any]
@@ -61,7 +70,9 @@ def measure(peer: str, workload: Workload, module: Path, seconds: float) -> Figu
     """One pass: the figures of one workload of one peer, or why there are none."""
     environment = _environment(peer, module.parent)
     if workload.shape == "import":
-        return measure_import(peer, environment, 1 if seconds == SMOKE_SECONDS else IMPORTS)
+        return measure_import(
+            IMPORTS_OF[workload.name].get(peer), peer, environment, 1 if seconds == SMOKE_SECONDS else IMPORTS
+        )
     command = [sys.executable, str(HERE / "measure.py"), peer, workload.name, str(module), str(seconds)]
     try:
         done = subprocess.run(
@@ -76,14 +87,14 @@ def measure(peer: str, workload: Workload, module: Path, seconds: float) -> Figu
     return figures
 
 
-def measure_import(peer: str, environment: dict[str, str], times: int) -> Figures:
-    """How long a process lasts that imports the package, and one that does nothing; milliseconds."""
-    if peer not in IMPORTED:
+def measure_import(statement: str | None, peer: str, environment: dict[str, str], times: int) -> Figures:
+    """How long a process lasts that runs ``statement``, and one that does nothing; milliseconds."""
+    if statement is None:
         return {"absent": ""}
     rounds: list[float] = []
     empty: list[float] = []
     for turn in range(times + 1):
-        for program, spent in ((f"import {IMPORTED[peer]}", rounds), ("pass", empty)):
+        for program, spent in ((statement, rounds), ("pass", empty)):
             command = [sys.executable, "-c", program]
             start = time.perf_counter()
             done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)

@@ -366,6 +366,12 @@ WORKLOADS = {
             target=Target(0.5, "ctypes_binding"),
         ),
         Workload(
+            "import_names",
+            "import of engine, store, module and instance by name, likewise",
+            "import",
+            unit="ms",
+        ),
+        Workload(
             "peak_memory",
             "peak memory of a process that made an engine and called add",
             "function",

@@ -12,8 +12,7 @@ store; its exports are functions, memories, globals and tables::
     instance.exports.add(1, 2)
 """
 
-from ._backend import backend
-from ._lowlevel import engine_version
+from ._lowlevel import backend, engine_version
 from ._version import __version__
 
 TYPE_CHECKING = False  # as in `typing`, which takes its time to import

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from ._backend import accel
 from ._version import __version__
 from .errors import ClosedError, WasmtimeError
 
@@ -49,6 +48,11 @@ def _check_build() -> None:
 
 
 _check_build()
+
+# Only now: where neither extension fits, the one that cannot be done without says why.
+from . import _backend  # noqa: E402
+
+accel, backend = _backend.accel, _backend.backend
 
 #: The version of the engine, as in ``"50.0.1"``.
 engine_version: str = ffi.string(lib.wrt_engine_version).decode()

@@ -9,7 +9,7 @@ What references come out as are classes of a floor above; they register themselv
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ._abstract import AbstractFunc, WasmtimeValue
 from ._lowlevel import ffi, lib, own
@@ -19,6 +19,8 @@ from .values import WasmI31, WasmValue, number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from typing_extensions import Self
 
     from .store import WasmStore
 
@@ -252,6 +254,11 @@ class HeldRef(WasmtimeValue):
     _store: WasmStore
     _root: Any
 
+    def __new__(cls, *_args: object, **_kwargs: object) -> Self:
+        self = super().__new__(cls)
+        self._store, self._root, self._raw = cast("WasmStore", None), None, 0
+        return self
+
     def _hold(self, store: WasmStore, context: Any, root: Any) -> None:
         """Hold what the borrowed ``root`` refers to. Inside the guard."""
         name = {"any": "anyref", "extern": "externref", "exn": "exnref"}[self.hierarchy]
@@ -259,7 +266,7 @@ class HeldRef(WasmtimeValue):
         getattr(lib, f"wasmtime_{name}_clone")(root, held)
         self._store, self._root = store, held
         self._owner = own(held, f"wasmtime_{name}_unroot", held)
-        self._raw: int = getattr(lib, f"wasmtime_{name}_to_raw")(context, held)  # objects do not move
+        self._raw = getattr(lib, f"wasmtime_{name}_to_raw")(context, held)  # objects do not move
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, HeldRef):
@@ -267,10 +274,11 @@ class HeldRef(WasmtimeValue):
         return (self._store is other._store and self._raw == other._raw) and type(self) is type(other)
 
     def __hash__(self) -> int:
-        return hash((self._store._core.number, self._raw))
+        return hash((id(self._store), self._raw))
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} in store {self._store._core.number}>"
+        where = "nowhere" if self._store is None else f"in store {self._store._core.number}"
+        return f"<{type(self).__name__} {where}>"
 
 
 def check_store(store: WasmStore, item: Any, where: object) -> None:
@@ -279,6 +287,8 @@ def check_store(store: WasmStore, item: Any, where: object) -> None:
     Raises:
         WrongStoreError: It does.
     """
+    if item._store is None:
+        raise ClosedError(f"{where}: {shown(item)} was never initialised: call super().__init__()")
     if item._store is not store:
         raise WrongStoreError(
             f"{where}: {shown(item)} lives in store {item._store._core.number}, "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterable, Iterator
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _convert
 from ._convert import HeldRef, from_val, new_val, new_vals, release, to_val
@@ -15,10 +15,13 @@ from ._failure import check
 from ._lowlevel import ffi, lib
 from ._reflect import EngineType, array_type, defined, owned_aggregate, struct_type
 from .engine import WasmEngine, check_engine
-from .errors import WasmtimeError, WrongEngineError
+from .errors import ClosedError, WasmtimeError, WrongEngineError
 from .store import WasmStore, check_store_argument
 from .types import WasmFieldType, WasmValType
 from .values import shown
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 #: The engine's own limits, which it answers with the end of the process.
 _MAX_FIELDS = 10_000
@@ -60,11 +63,20 @@ class _Aggregate(WasmRef):
     _KIND: ClassVar[str]
     _known_type: EngineType | None
 
-    @classmethod
-    def _wrap(cls, store: WasmStore, context: Any, root: Any) -> Any:
-        self = super()._wrap(store, context, root)
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        self = super().__new__(cls, *args, **kwargs)
         self._known_type = None
         return self
+
+    def _begin(self) -> None:
+        if self._root is not None:
+            raise TypeError(f"this {type(self).__name__} was initialised already")
+
+    @property
+    def _core(self) -> Any:
+        if self._store is None:
+            raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
+        return self._store._core
 
     @classmethod
     def _engine_type(cls, store: WasmStore, given: object) -> EngineType:
@@ -87,9 +99,9 @@ class _Aggregate(WasmRef):
     @property
     def _type(self) -> EngineType:
         if self._known_type is None:
-            with self._store._core as context, self._inside(context) as root:
+            with self._core as context, self._inside(context) as root:
                 pointer = getattr(lib, f"wasmtime_{self._KIND}ref_type")(context, root)
-            self._known_type = owned_aggregate(self._KIND, pointer, self._store._core.engine)
+            self._known_type = owned_aggregate(self._KIND, pointer, self._core.engine)
         return self._known_type
 
     @property
@@ -111,7 +123,7 @@ class _Aggregate(WasmRef):
         if isinstance(type.heap, str):
             return type.heap in self.heaps
         # The C API has no cast. A struct with one field of the type takes the value, or refuses it.
-        holder = struct_type(self._store._core.engine, [WasmFieldType(type)])
+        holder = struct_type(self._core.engine, [WasmFieldType(type)])
         try:
             WasmStruct(self._store, holder, [self])
         except WasmtimeError as refused:
@@ -131,7 +143,7 @@ class _Aggregate(WasmRef):
 
     def _get(self, at: int, read: Any) -> Any:
         val = new_val()
-        with self._store._core as context, self._inside(context) as root:
+        with self._core as context, self._inside(context) as root:
             check(read(context, root, at, val))
             try:
                 return from_val(self._store, context, val)
@@ -142,15 +154,12 @@ class _Aggregate(WasmRef):
         if not field.mutable:
             raise TypeError(f"{self._KIND}: item {at} is immutable")
         val = new_val()
-        with self._store._core as context, self._inside(context) as root:
+        with self._core as context, self._inside(context) as root:
             try:
                 to_val(self._store, context, value, field.unpacked, val, f"{self._KIND}: item {at} ({field})")
                 check(write(context, root, at, val))
             finally:
                 release(val, 1)
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} in store {self._store._core.number}>"
 
 
 class _Downcast:
@@ -198,6 +207,7 @@ class WasmStruct(_Aggregate):
     heaps: ClassVar[frozenset[str]] = frozenset({"any", "eq", "struct"})
 
     def __init__(self, store: WasmStore, type: object, values: Iterable[object]) -> None:  # noqa: A002
+        self._begin()
         made = self._engine_type(check_store_argument(store), type)
         fields, given = made.fields, list(values)
         if len(given) != len(fields):
@@ -301,6 +311,7 @@ class WasmArray(_Aggregate):
     heaps: ClassVar[frozenset[str]] = frozenset({"any", "eq", "array"})
 
     def __init__(self, store: WasmStore, type: object, values: Iterable[object]) -> None:  # noqa: A002
+        self._begin()
         made, given = self._engine_type(check_store_argument(store), type), list(values)
         field, filler = made.element, given[0] if given else None
         uniform = all(value is filler for value in given)
@@ -379,7 +390,7 @@ class WasmArray(_Aggregate):
         C API: ``wasmtime_arrayref_len``.
         """
         length = ffi.new("uint32_t *")
-        with self._store._core as context, self._inside(context) as root:
+        with self._core as context, self._inside(context) as root:
             check(lib.wasmtime_arrayref_len(context, root, length))
         return int(length[0])
 
@@ -419,6 +430,12 @@ class WasmExternalized(WasmRef):
     __slots__ = ("_value_inside",)
     hierarchy: ClassVar[str] = "extern"
     _value_inside: Any
+
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
+        """Make one that is of no store yet."""
+        self = super().__new__(cls, *args, **kwargs)
+        self._value_inside = None
+        return self
 
     @classmethod
     def _make(cls, store: WasmStore, context: Any, root: Any, value: object) -> WasmExternalized:

@@ -291,3 +291,28 @@ def test_globals_and_tables_hold_them(store, f):
     assert table[1] == point
     with pytest.raises(w.WasmtimeError, match="mismatch"):
         table[0] = f.subsub()
+
+
+def test_half_made_ones_and_second_initialisations(store, f):
+    for cls in (w.WasmStruct, w.WasmArray, w.WasmExternalized):
+        empty = cls.__new__(cls)
+        assert repr(empty) == f"<{cls.__name__} nowhere>" or cls is w.WasmExternalized
+        hash(empty)
+        assert empty != f.point(1, 2)
+        with pytest.raises(w.ClosedError, match="never initialised"):
+            f["any"](empty)
+    for act in (lambda e: e[0], len, list, lambda e: e.type, lambda e: e.__setitem__(0, 1)):
+        with pytest.raises(w.ClosedError, match="never initialised"):
+            act(w.WasmStruct.__new__(w.WasmStruct))
+    point = f.point(1, 2)
+    with pytest.raises(TypeError, match="initialised already"):
+        point.__init__(store, point_type(f), [1, 2, 3, None])
+    with pytest.raises(TypeError, match="cannot be made"):
+        f.externalize(point).__init__()
+
+    class Sub(w.WasmStruct):
+        def __init__(self):
+            pass
+
+    with pytest.raises(w.ClosedError, match="never initialised"):
+        Sub()[0]

@@ -58,6 +58,9 @@ What no rule can judge, the engine is asked in a process of its own: `cranelift_
 per value in a process, and needs `sys.executable` to be a Python interpreter. Other configs start no process.
 That an engine with pools has enough address space left is checked each time.
 
+With `debug_info`, a module that carries DWARF is compiled in such a process first, too, once per module: the
+engine dies of some DWARF that is not as compilers write it.
+
 ## What has no setting
 
 `wasmtime_config_host_memory_creator_set` and `wasmtime_config_host_stack_creator_set` take callbacks that the

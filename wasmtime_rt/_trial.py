@@ -1,8 +1,9 @@
-"""Trying a config in a process of its own, since the engine's library ends the process that it refuses.
+"""Trying a config, or a module, in a process of its own, since the engine's library may end the process.
 
-The parent calls `try_out`; the child, a fresh interpreter that loads this very package from where the parent
-has it, calls `run`: it makes the engine, tells what that takes of the address space, compiles and runs a
-small module, and says so line by line. What it has not said by its end has gone wrong.
+The parent calls `try_out` or `try_module`; the child, a fresh interpreter that loads this very package from
+where the parent has it, calls `run`: it makes the engine, tells what that takes of the address space,
+compiles and runs a small module, or compiles the one in question, and says so line by line. What it has not
+said by its end has gone wrong.
 
 A config that passed may still fail later in the parent for want of address space, which pools take a lot of,
 so `check_room` looks for that much each time.
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from ._config_rules import cache_file
 from ._instructions import modules
 from .config import PoolingConfig, ProfilingStrategy, WasmConfig
-from .errors import WasmtimeError
+from .errors import CompileError, WasmtimeError
 
 if TYPE_CHECKING:
     from subprocess import CompletedProcess
@@ -71,18 +72,37 @@ def try_out(config: WasmConfig) -> None:
     Raises:
         WasmtimeError: The engine refuses ``config``, or the trial itself is not possible.
     """
-    plain = config.replace(profiling_strategy=ProfilingStrategy.NONE)  # no trial writes files for a profiler
-    key = (plain, _content(plain))
-    found = _found.get(key)
-    if found is None:
-        found = _judge(plain, _start(plain))
-        if len(_found) >= _TRIED_AT_MOST:
-            _found.clear()
-        _found[key] = found
+    found = _find(config, _content(config), None)
     if isinstance(found, str):
         raise WasmtimeError(found)
     if config.pooling_allocation_strategy is not None:
         check_room(*found)
+
+
+def try_module(config: WasmConfig, wasm: bytes) -> None:
+    """Compile a module in another process, unless this one did so before.
+
+    Raises:
+        CompileError: The engine does not survive it.
+        WasmtimeError: The trial itself is not possible.
+    """
+    import hashlib  # noqa: PLC0415  few modules need a trial
+
+    found = _find(config, hashlib.sha256(wasm).digest(), wasm)
+    if isinstance(found, str):
+        raise CompileError(found)
+
+
+def _find(config: WasmConfig, subject: bytes, wasm: bytes | None) -> tuple[int, int, int] | str:
+    """What a trial found, or finds now; ``subject`` tells it from others of the same config."""
+    plain = config.replace(profiling_strategy=ProfilingStrategy.NONE)  # no trial writes files for a profiler
+    found = _found.get((plain, subject))
+    if found is None:
+        found = _judge(plain, _start(plain, wasm))
+        if len(_found) >= _TRIED_AT_MOST:
+            _found.clear()
+        _found[plain, subject] = found
+    return found
 
 
 def _content(config: WasmConfig) -> bytes:
@@ -97,11 +117,12 @@ def _content(config: WasmConfig) -> bytes:
         raise WasmtimeError(f"cache_config_load: {path} cannot be read: {problem}") from None
 
 
-def _start(config: WasmConfig) -> CompletedProcess[str]:
+def _start(config: WasmConfig, wasm: bytes | None) -> CompletedProcess[str]:
     import pickle  # noqa: PLC0415  few configs need a trial
     import subprocess  # noqa: PLC0415
 
-    why = f"{config!r} must be tried in a process of its own before it may be used here, which failed: "
+    what = "this module and " if wasm is not None else ""
+    why = f"{what}{config!r} must be tried in a process of their own before they may be used here: "
     if not sys.executable or getattr(sys, "frozen", False):
         raise WasmtimeError(why + "there is no sys.executable, or it is no Python interpreter")
     settings = dict(config._given)
@@ -120,7 +141,7 @@ def _start(config: WasmConfig) -> CompletedProcess[str]:
                 here,
                 *(p for p in sys.path if isinstance(p, str)),
             ],
-            input=pickle.dumps(settings).hex(),
+            input=pickle.dumps((settings, wasm)).hex(),
             capture_output=True,
             encoding="utf-8",
             errors="replace",
@@ -146,7 +167,7 @@ def _judge(config: WasmConfig, ended: CompletedProcess[str]) -> tuple[int, int, 
         return taken, writable, maps
     if "begun" not in said:
         raise WasmtimeError(
-            f"{config!r} must be tried in a process of its own before it may be used here, which failed: "
+            f"{config!r} must be tried in a process of its own before it may be used here: "
             f"{sys.executable} ended with {ended.returncode}: {ended.stderr.strip()[-500:]}"
         )
     if "refused" in said:
@@ -154,7 +175,7 @@ def _judge(config: WasmConfig, ended: CompletedProcess[str]) -> tuple[int, int, 
     reason = ended.stderr.partition("`Err` value: ")[2] or ended.stderr.partition("panicked at ")[2]
     reason = " ".join(reason.partition("\nnote: ")[0].split()) or f"its process ended with {ended.returncode}"
     if "made" in said:
-        return f"the engine does not survive running a module with these settings: {reason} ({config!r})"
+        return f"the engine does not survive compiling or running with these settings: {reason} ({config!r})"
     return f"the engine refuses these settings: {reason} ({config!r})"
 
 
@@ -213,12 +234,13 @@ def _maps_at_most() -> int:
 
 
 def run() -> None:
-    """Try the settings that stand on the standard input."""
+    """Try the settings, and the module if there is one, that stand on the standard input."""
     import pickle  # noqa: PLC0415
 
-    config = WasmConfig(**pickle.loads(bytes.fromhex(sys.stdin.read())))  # noqa: S301
+    settings, wasm = pickle.loads(bytes.fromhex(sys.stdin.read()))  # noqa: S301
+    config = WasmConfig(**settings)
     _die_quietly()
-    _found[config, _content(config)] = (0, 0, 0)  # this is the trial
+    _this_is_the_trial()
     print("begun", flush=True)
     before = _taken()
     try:
@@ -229,19 +251,42 @@ def run() -> None:
         print("refused", " ".join(str(problem).split()), flush=True)
         return
     print("made", *(max(0, now - then) for now, then in zip(_taken(), before, strict=True)), flush=True)
-    _use(engine)
+    if wasm is None:
+        _use(engine)
+    else:
+        _compile(engine, wasm)
     print("ran", flush=True)
 
 
+def _this_is_the_trial() -> None:
+    """Let nothing start another one."""
+
+    class Everything(dict[object, "tuple[int, int, int] | str"]):
+        def get(self, _key: object, _default: object = None) -> Any:
+            return 0, 0, 0
+
+    global _found  # noqa: PLW0603
+    _found = Everything()
+
+
+def _compile(engine: Any, *sources: bytes | str) -> None:
+    """Compile modules. An exception is as good as a result: it would be one in the parent, too."""
+    import contextlib  # noqa: PLC0415
+
+    from . import WasmModule  # noqa: PLC0415  which imports this module
+
+    for source in sources:
+        with contextlib.suppress(WasmtimeError):
+            WasmModule(engine, source)
+
+
 def _use(engine: Any) -> None:
-    """Compile and run something. An exception is as good as a result: it would be one in the parent, too."""
+    """Compile and run something."""
     import contextlib  # noqa: PLC0415
 
     from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
 
-    for source in modules():
-        with contextlib.suppress(WasmtimeError):
-            WasmModule(engine, source)
+    _compile(engine, *modules())
     try:
         module = WasmModule(engine, _MODULE)
         store = WasmStore(engine)

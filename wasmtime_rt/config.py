@@ -227,7 +227,11 @@ class WasmConfig(Settings, AbstractConfig):
 
     # ---- What compiled code carries and counts
 
-    debug_info: bool = knob("Carry DWARF debug information over into the compiled code.", default=False)
+    debug_info: bool = knob(
+        "Carry DWARF debug information over into the compiled code. A module that has some is compiled in a "
+        "process of its own first, since the engine may die of it.",
+        default=False,
+    )
     optimization_level: OptimizationLevel = knob(
         "How hard the compiler tries.",
         choice(OptimizationLevel),

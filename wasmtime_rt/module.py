@@ -17,6 +17,7 @@ from ._binary import ModuleShape, module_shape
 from ._failure import check
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
+from ._trial import try_module
 from .engine import WasmEngine, check_engine
 from .errors import CompileError, DeserializeError, WrongEngineError
 from .types import WasmExportType, WasmImportType, WasmTableType
@@ -146,6 +147,11 @@ class WasmModule(AbstractModule):
         check_native_stack()
         made = ffi.new("wasmtime_module_t **")
         pointer = engine._pointer
+        if engine.config.debug_info:
+            # For debug information the engine reads functions before it validates them, and dies of bad ones.
+            check(lib.wasmtime_module_validate(pointer, wasm, len(wasm)), CompileError)
+            if b".debug_" in wasm:  # it may die of bad DWARF, too, which no validation finds
+                try_module(engine.config, wasm)
         check(lib.wasmtime_module_new(pointer, wasm, len(wasm), made), CompileError)
         self._adopt(engine, pointer, made[0], module_shape(wasm))
 

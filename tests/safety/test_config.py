@@ -415,5 +415,50 @@ check(told, "refuses these settings" in str(told))
     )
 
 
+#: What appends DWARF to a module: a unit whose line table has steps of some range.
+DWARF = """
+import struct
+
+def section(name, data):
+    body = bytes([len(name)]) + name + data
+    return bytes([0, len(body)]) + body
+
+def with_dwarf(wasm, line_range):
+    unit = struct.pack("<HIB", 4, 0, 4) + bytes([1]) + struct.pack("<III", 0, 2, 4)
+    head = bytes([1, 1, 1, 0xF6, line_range, 13, 0, 1, 1, 1, 1, 0, 0, 0, 1, 0, 0, 1]) + b"\\0a.c\\0\\0\\0\\0\\0"
+    line = struct.pack("<HI", 4, len(head)) + head + bytes([0, 5, 2, 2, 0, 0, 0, 1, 2, 4, 0, 1, 1])
+    return wasm + (
+        section(b".debug_abbrev", bytes([1, 0x11, 0, 0x10, 0x17, 0x11, 1, 0x12, 6, 0, 0, 0]))
+        + section(b".debug_info", struct.pack("<I", len(unit)) + unit)
+        + section(b".debug_line", struct.pack("<I", len(line)) + line)
+    )
+"""
+
+
+def test_debug_information_of_bad_modules(script):
+    script(
+        COUNTED
+        + DWARF
+        + """
+for config in (w.WasmConfig.development(), w.WasmConfig.profiling()):
+    engine = w.WasmEngine(config)
+    refused("a local of no type", w.CompileError, w.WasmModule, engine, "(module (func (local (ref null 7))))")
+    w.WasmModule(engine, "(module (type (func)) (func (local (ref null 0))))")
+check("tried without DWARF", not started)
+binary = w.wat2wasm('(module (func (export "f") (param i32) (result i32) (local i32) (local.get 0)))')
+engine = w.WasmEngine(w.WasmConfig(debug_info=True))
+for _ in range(2):
+    module = w.WasmModule(engine, with_dwarf(binary, 14))
+    check("it runs", w.WasmInstance(w.WasmStore(engine), module).exports.f(5) == 5)
+    told = refused("an odd line table", w.CompileError, w.WasmModule, engine, with_dwarf(binary, 2))
+    check(told, "does not survive" in str(told) and "line_range" in str(told))
+    refused("a bad line table", w.CompileError, w.WasmModule, engine, with_dwarf(binary, 0))
+check(f"{len(started)} trials instead of 3", len(started) == 3)
+w.WasmModule(w.WasmEngine(), with_dwarf(binary, 2))
+os.remove(f"/tmp/perf-{os.getpid()}.map")
+"""
+    )
+
+
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)

@@ -60,5 +60,10 @@ def test_one_name_alone_is_enough(name):
     )
 
 
+@pytest.mark.parametrize("use", ["set_fuel(5)", "gc()", "close()"])
+def test_a_store_alone_is_enough(use):
+    run(f"import wasmtime_rt as w\nw.WasmStore(w.WasmEngine(w.WasmConfig(consume_fuel=True))).{use}\n")
+
+
 def test_a_star_import_brings_all():
     run("from wasmtime_rt import *; WasmEngine, I32, rw, WasmStruct")

@@ -68,7 +68,12 @@ accel = Extension(
     sources=[*map(str, sorted(NATIVE.glob("accel/*.c"))), str(NATIVE / "shared.c")],
     depends=[*map(str, [*NATIVE.glob("**/*.h"), *Path("include").glob("**/*.h")])],
     include_dirs=[str(NATIVE), str(NATIVE / "accel")],
-    extra_compile_args=["-std=c11", "-fvisibility=hidden", "-fno-plt", *build_ffi.STRICT],
+    # In a hundred instructions, how they are aligned and that stores are not merged count for more than -O3.
+    extra_compile_args=[
+        *("-std=c11", "-fvisibility=hidden", "-fno-plt"),
+        *("-O2", "-falign-functions=64", "-fno-tree-vectorize", "-fno-tree-slp-vectorize"),
+        *build_ffi.STRICT,
+    ],
 )
 
 if os.environ.get("WASMTIME_RT_SANITIZE"):

@@ -29,6 +29,10 @@ class Record:
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         name, fields = type(self).__name__, self._fields
+        if len(args) == len(fields) and not kwargs:  # the quick way
+            self.__dict__.update(zip(fields, args, strict=True))
+            self._check()
+            return
         if len(args) > len(fields):
             raise TypeError(f"{name}: expected at most {len(fields)} arguments, got {len(args)}")
         given = dict(zip(fields, args, strict=False))

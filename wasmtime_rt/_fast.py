@@ -7,11 +7,10 @@ functions registered here, with C objects as addresses.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _convert, _guard, _messages
+from . import _convert, _messages
 from ._abstract import WasmtimeValue
 from ._backend import accel
 from ._convert import from_val, to_val
@@ -150,10 +149,6 @@ instantiate_prepared = accel.instantiate_prepared
 # ---- The rare work
 
 
-def _context(address: int) -> Any:
-    return ffi.cast("wasmtime_context_t *", address)
-
-
 def _failure(
     store: WasmStore, context: Any, error: int, trap: int, raised: BaseException | None
 ) -> BaseException:
@@ -181,11 +176,7 @@ def _throw(store: WasmStore, exception: WasmException) -> int:
 
 
 for _name, _work in (
-    ("context", _context),
     ("number", number),
-    ("refuse", _guard.refuse),
-    ("small_stack", _guard.small_stack),
-    ("heap_full", _guard.heap_full),
     ("failure", _failure),
     ("throw", _throw),
     ("wasm_exception", WasmException),
@@ -197,4 +188,3 @@ for _name, _work in (
     ("not_pinned", _messages.not_pinned),
 ):
     accel.register(_name, _work)
-accel.set_main_thread(threading.main_thread().ident)

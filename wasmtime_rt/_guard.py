@@ -259,7 +259,20 @@ class _Guard:
         return ffi.gc(data, release)
 
 
-if TYPE_CHECKING or accel is None:  # noqa: SIM108  a type checker reads no expression
+if TYPE_CHECKING or accel is None:
     Guard = _Guard
 else:
     Guard = accel.Guard
+
+    def _context(address: int) -> Any:
+        return ffi.cast("wasmtime_context_t *", address)
+
+    # What the guard itself asks of Python: there may be stores before there is anything to call in them.
+    for _name, _work in (
+        ("context", _context),
+        ("refuse", refuse),
+        ("small_stack", small_stack),
+        ("heap_full", heap_full),
+    ):
+        accel.register(_name, _work)
+    accel.set_main_thread(threading.main_thread().ident)

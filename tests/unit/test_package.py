@@ -67,3 +67,13 @@ def test_a_store_alone_is_enough(use):
 
 def test_a_star_import_brings_all():
     run("from wasmtime_rt import *; WasmEngine, I32, rw, WasmStruct")
+
+
+def test_a_store_needs_nothing_to_call():
+    run(
+        "import wasmtime_rt as w\n"
+        "engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))\n"
+        "store = w.WasmStore(engine, limits=w.StoreLimits(memory_size=65536))\n"
+        "store.gc(); store.set_epoch_deadline(1); store.close()\n"
+        "try:\n    store.gc()\nexcept w.StoreClosedError:\n    pass\n"
+    )

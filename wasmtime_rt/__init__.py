@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         WasmtimeType,
         WasmtimeValue,
     )
+    from ._deadline import StoreDeadline
     from ._profile import StoreProfile
     from .annotations import F32, F64, I32, I64, V128
     from .config import (
@@ -58,7 +59,9 @@ if TYPE_CHECKING:
         WasmException,
         WasmExit,
         WasmFrame,
+        WasmInterrupted,
         WasmtimeError,
+        WasmTimeout,
         WasmTrap,
         WrongEngineError,
         WrongStoreError,
@@ -112,6 +115,7 @@ _ROOMS = {
         "AbstractInstancePre AbstractMemory AbstractModule AbstractStore AbstractTable "
         "WasmtimeObject WasmtimeResource WasmtimeType WasmtimeValue"
     ),
+    "_deadline": "StoreDeadline",
     "_profile": "StoreProfile",
     "annotations": "F32 F64 I32 I64 V128",
     "config": ("OptimizationLevel PoolingConfig ProfilingStrategy RegallocAlgorithm Strategy WasmConfig"),
@@ -119,7 +123,7 @@ _ROOMS = {
     "errors": (
         "ClosedError CompileError DeserializeError LinkError MemoryViewError MisuseError "
         "StoreBusyError StoreClosedError TrapCode WasmException WasmExit WasmFrame "
-        "WasmtimeError WasmTrap WrongEngineError WrongStoreError"
+        "WasmInterrupted WasmTimeout WasmtimeError WasmTrap WrongEngineError WrongStoreError"
     ),
     "func": "TypedFunc WasmFunc",
     "globals": "WasmGlobal",
@@ -173,6 +177,7 @@ __all__ = [
     "PoolingConfig",
     "ProfilingStrategy",
     "RegallocAlgorithm",
+    "StoreDeadline",
     "StoreLimits",
     "StoreProfile",
     "Strategy",
@@ -248,6 +253,8 @@ __all__ = [
     "WasmException",
     "WasmExit",
     "WasmFrame",
+    "WasmInterrupted",
+    "WasmTimeout",
     "WasmTrap",
     "WasmtimeError",
     "WrongEngineError",

@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from . import _convert
 from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
+from ._deadline import call_with_keywords
 from ._failure import failure, is_thrown
 from ._lowlevel import NULL, Handle, address_of, ffi, lib
-from ._messages import bad_results, no_keywords, not_pinned, out_of_range, wrong_count
+from ._messages import bad_results, not_pinned, out_of_range, wrong_count
 from .types import WasmFuncType
 from .values import Where, number
 
@@ -156,12 +157,12 @@ class Function:
         def _refuse(self, *_args: object) -> NoReturn: ...
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            return call_with_keywords(self, args, kwargs)
         try:
             call = self._call
         except AttributeError:
             call = self._refuse
-        if kwargs:
-            no_keywords(self._name)
         return call(*args)
 
     def _map(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], rows: int) -> int:

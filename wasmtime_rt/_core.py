@@ -25,6 +25,25 @@ class _Lost(threading.local):
 lost = _Lost()
 
 
+def _wrt_python_serve(store: int) -> int:
+    """The twin's way to let Python handle its signals, which it does wherever a loop starts over."""
+    try:
+        for _ in range(2):
+            pass
+    except BaseException as raised:  # noqa: BLE001  it comes out of the call that is running
+        core_of(store).raised = raised
+        return 0
+    return 1
+
+
+def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:
+    lost.raised = raised
+    return 0
+
+
+ffi.def_extern(name="wrt_python_serve", error=0, onerror=_keep_lost)(_wrt_python_serve)
+
+
 def core_of(number: int) -> StoreCore:
     """The core whose number a host function call in pure cffi carries; its call keeps it alive."""
     core: StoreCore | None = guards[number]()

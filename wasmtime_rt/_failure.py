@@ -1,8 +1,8 @@
 """The error funnel: whatever C reports becomes one Python exception here.
 
 A failed call can have up to five causes at once; they are looked at in this order: the exception that
-a host function raised, the WebAssembly exception that nothing caught, the exit status of a WASI
-program, the trap code, the engine's message.
+a host function or a signal handler raised, the WebAssembly exception that nothing caught, the exit
+status of a WASI program, the end of its time or an interruption, the trap code, the engine's message.
 """
 
 from __future__ import annotations
@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 from . import _convert
 from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
-from .errors import TrapCode, WasmException, WasmExit, WasmFrame, WasmtimeError, WasmTrap
+from .errors import (
+    TrapCode,
+    WasmException,
+    WasmExit,
+    WasmFrame,
+    WasmInterrupted,
+    WasmtimeError,
+    WasmTimeout,
+    WasmTrap,
+)
 
 if TYPE_CHECKING:
     from typing import TypeGuard
@@ -20,7 +29,7 @@ if TYPE_CHECKING:
     from .store import WasmStore
 
 #: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
-_INTERRUPTED = "wasm trap: interrupt"
+_DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
 _NOTE = "WebAssembly frames (innermost first):"
 
 
@@ -94,7 +103,7 @@ def failure(
     else:
         text = error_text(error)
         lib.wasmtime_error_wasm_trace(error, vector)
-        if text.rstrip().endswith(_INTERRUPTED):
+        if text.rstrip().endswith((_DEADLINE, _TIMEOUT, _INTERRUPTED)):
             text, code = text.rstrip(), TrapCode.INTERRUPT
     frames = _frames(vector)
     exit_status = ffi.new("int *")
@@ -114,9 +123,24 @@ def failure(
         return thrown
     if exited:
         return WasmExit(exit_status[0])
+    if code is TrapCode.INTERRUPT and not text.endswith(_DEADLINE):
+        return _stopped(store, text, frames)
     if code is not None or frames:
         return WasmTrap(text, code, frames)
     return WasmtimeError(text)
+
+
+def _stopped(store: WasmStore, text: str, frames: tuple[WasmFrame, ...]) -> WasmTrap:
+    """What the end of a time limit, or `WasmStore.interrupt`, makes of a call."""
+    times = ffi.new("uint64_t[2]")
+    lib.wrt_epochs_times(store._epochs, times)
+    elapsed, limit = times[0] / 1e9, times[1] / 1e9
+    if text.endswith(_TIMEOUT):
+        said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"
+        return WasmTimeout(f"{said}\n{text}", TrapCode.INTERRUPT, frames, elapsed, limit)
+    return WasmInterrupted(
+        f"interrupted after {elapsed:.3f} seconds\n{text}", TrapCode.INTERRUPT, frames, elapsed
+    )
 
 
 #: Where a store's core keeps the host function that takes exceptions, among the numbers of the others.

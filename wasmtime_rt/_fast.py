@@ -10,7 +10,7 @@ import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from . import _convert, _messages
+from . import _convert, _deadline, _messages
 from ._abstract import WasmtimeValue
 from ._backend import accel
 from ._convert import from_val, to_val
@@ -186,5 +186,6 @@ for _name, _work in (
     ("bad_results", _messages.bad_results),
     ("out_of_range", _messages.out_of_range),
     ("not_pinned", _messages.not_pinned),
+    ("keywords", _deadline.call_with_keywords),
 ):
     accel.register(_name, _work)

@@ -8,6 +8,7 @@ exception out of a signal handler can catch between two bytecodes: another reaso
 from __future__ import annotations
 
 import itertools
+import os
 import threading
 import weakref
 from collections.abc import Callable
@@ -83,11 +84,15 @@ class _Running:
             raise
         guard._activations += 1
         self._outer, guard.caller = guard.caller, self._store
+        if guard._activations == 1 and guard._epochs is not None:
+            lib.wrt_epochs_enter(guard._epochs)
         return context
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
     ) -> None:
+        if self._guard._activations == 1 and self._guard._epochs is not None:
+            lib.wrt_epochs_leave(self._guard._epochs)
         self._guard._activations -= 1
         self._guard.caller = self._outer
         self._guard.__exit__(exc_type, exc, tb)
@@ -114,6 +119,7 @@ class _Guard:
         "__weakref__",
         "_activations",
         "_context",
+        "_epochs",
         "_last_key",
         "_lock",
         "_max_wasm_stack",
@@ -152,6 +158,7 @@ class _Guard:
         self._lock = threading.RLock()
         self._views: set[int] = set()
         self._store: Any = None
+        self._epochs: Any = None
         self._last_key = self.fuel_given = 0
         self.caller = None
         self.objects = {}
@@ -204,9 +211,24 @@ class _Guard:
             self._lock.release()
 
     def _let_go(self) -> None:
-        self._store = self.on_leave = None
+        self._store = self._epochs = self.on_leave = None
         self.hosts.clear()
         self.objects.clear()
+
+    def use_epochs(self, address: int) -> None:
+        """The store's epochs, which live as long as it does."""
+        self._epochs = ffi.cast("wrt_epochs_t *", address)
+
+    def set_time_limit(self, began: int, ends: int) -> None:
+        """End what runs at this time of the monotonic clock, in nanoseconds."""
+        store, epochs = self._store, self._epochs
+        if store is not None and epochs is not None:  # and `store` keeps them while C works
+            lib.wrt_epochs_set_limit(epochs, began, ends)
+
+    def interrupt(self) -> bool:
+        """End the call that is running, and say whether there is one."""
+        store, epochs = self._store, self._epochs
+        return store is not None and epochs is not None and bool(lib.wrt_epochs_interrupt(epochs))
 
     def next_key(self) -> int:
         """A key for a host object."""
@@ -275,4 +297,22 @@ else:
         ("heap_full", heap_full),
     ):
         accel.register(_name, _work)
-    accel.set_main_thread(threading.main_thread().ident)
+    accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))
+
+
+def _serve_signals(main_thread: int) -> None:
+    """Let Python handle its signals at ticks of the epoch, on its main thread."""
+    if accel is None:
+        lib.wrt_serve_signals(lib.wrt_python_serve, main_thread)
+    else:
+        lib.wrt_serve_signals(ffi.cast("wrt_serve_t", accel.SERVE), main_thread)
+        accel.set_main_thread(main_thread)
+
+
+def _after_fork() -> None:
+    _serve_signals(threading.get_ident())  # this thread is the only one, and the main one
+    lib.wrt_ticker_after_fork()
+
+
+_serve_signals(threading.main_thread().ident or 0)
+os.register_at_fork(after_in_child=_after_fork)

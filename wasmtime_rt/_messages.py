@@ -16,7 +16,7 @@ def wrong_count(name: str, expected: int, given: int) -> NoReturn:
 
 def no_keywords(name: str) -> NoReturn:
     """A call has keyword arguments."""
-    raise TypeError(f"{name}: takes no keyword arguments")
+    raise TypeError(f"{name}: takes no keyword arguments but timeout")
 
 
 def bad_results(name: str, returned: object, expected: int) -> NoReturn:

@@ -1,4 +1,4 @@
-"""Profiles of a store: a guest profiler on its epoch callback, and a ticker that makes it sample."""
+"""Profiles of a store: a guest profiler on its epoch callback, and a beat of the ticker to sample at."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _name(text: str) -> tuple[Any, Any]:
 class StoreProfile:
     """A profile of a store while a ``with`` block runs, made by `WasmStore.profile`."""
 
-    __slots__ = ("_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store", "_ticker")
+    __slots__ = ("_beat", "_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store")
 
     def __init__(
         self, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: Mapping[str, Any]
@@ -43,7 +43,7 @@ class StoreProfile:
         self._pointers: Mapping[str, Any] | None = pointers
         self._file: BinaryIO | None = None
         self._profiler: Any = None
-        self._ticker: Any = None
+        self._beat: Any = None
         self._samples = 0
 
     @property
@@ -51,7 +51,7 @@ class StoreProfile:
         """How many samples were taken so far."""
         if self._profiler is not None and not self._store._core.closed:
             with self._store._core:
-                self._samples = int(lib.wrt_epochs_samples(self._store._own_epochs()))
+                self._samples = int(lib.wrt_epochs_samples(self._store._epochs))
         return self._samples
 
     def __enter__(self) -> Self:
@@ -63,13 +63,13 @@ class StoreProfile:
                 raise WasmtimeError("another profile of this store is running")
             nanoseconds = int(self._interval * 1e9)
             profiler = self._new_profiler(nanoseconds)
-            ticker = lib.wrt_ticker_new(store._core.engine, nanoseconds)
-            if ticker == NULL:
+            beat = lib.wrt_beat_new(store._epochs, nanoseconds)
+            if beat == NULL:
                 raise WasmtimeError("no thread can be started to take the samples")
-            ticker = own(ticker, "wrt_ticker_delete")
+            beat = own(beat, "wrt_beat_delete")
             self._file = open(self._path, "wb")
-            self._profiler, self._ticker = profiler, ticker
-            lib.wrt_epochs_set_profiler(store._own_epochs(), profiler)
+            self._profiler, self._beat = profiler, beat
+            lib.wrt_epochs_set_profiler(store._epochs, profiler, nanoseconds)
             store._profile = self  # so that the profiler lives as long as the store that samples into it
         return self
 
@@ -91,11 +91,11 @@ class StoreProfile:
         store = self._store
         if self._profiler is None or self._file is None:
             return
-        self._ticker = None
+        self._beat = None
         if not store._core.closed:
             with store._core:
-                self._samples = int(lib.wrt_epochs_samples(store._own_epochs()))
-                lib.wrt_epochs_set_profiler(store._own_epochs(), NULL)
+                self._samples = int(lib.wrt_epochs_samples(store._epochs))
+                lib.wrt_epochs_set_profiler(store._epochs, NULL, 0)
         profiler, self._profiler, store._profile = self._profiler, None, None
         made = ffi.new("wasm_byte_vec_t *")
         with self._file as file:

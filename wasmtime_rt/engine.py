@@ -70,8 +70,8 @@ class WasmEngine(AbstractEngine):
         self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64
         self._c_types: dict[WasmFuncType, Handle] = {}
         self._handle = Handle(engine, "wasm_engine_delete", "engine")
-        #: What users count, apart from the engine's own epoch, which tickers move on too.
-        self._clock = Handle(_new_clock(), "wrt_clock_release", "clock")
+        #: What users count, apart from the engine's own epoch, which the ticker moves on too.
+        self._clock = Handle(_new_clock(engine), "wrt_clock_release", "engine")
         #: Its modules that live, by numbers in the order of their making, for profiles.
         self._modules: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._identity = _process, next(_numbers)
@@ -92,9 +92,7 @@ class WasmEngine(AbstractEngine):
 
         C API: ``wasmtime_engine_increment_epoch``.
         """
-        pointer = self._handle.get()
         lib.wrt_clock_tick(self._clock.get())
-        lib.wasmtime_engine_increment_epoch(pointer)
 
     @property
     def is_valid(self) -> bool:
@@ -104,6 +102,7 @@ class WasmEngine(AbstractEngine):
     def close(self) -> None:
         """Let go of the engine. What was made with it keeps working."""
         self._handle.close()
+        self._clock.close()
 
     @property
     def _pointer(self) -> Any:
@@ -127,8 +126,8 @@ class WasmEngine(AbstractEngine):
         return f"<WasmEngine {self._config!r}{'' if self.is_valid else ' closed'}>"
 
 
-def _new_clock() -> Any:
-    clock = lib.wrt_clock_new()
+def _new_clock(engine: Any) -> Any:
+    clock = lib.wrt_clock_new(engine)
     if clock == NULL:
         raise MemoryError
     return clock

@@ -7,6 +7,8 @@
     ├── DeserializeError        not a serialized module, or not one for this engine
     ├── LinkError               imports are missing or have the wrong type
     ├── WasmTrap                WebAssembly stopped: .code and .frames say why and where
+    │   ├── WasmTimeout         its time was up: .elapsed
+    │   └── WasmInterrupted     another thread, or a signal handler, asked for it: .elapsed
     ├── WasmException           WebAssembly threw an exception that nothing caught
     ├── WasmExit                a WASI program asked to exit: .code
     └── MisuseError             the call itself was wrong; the engine never saw it
@@ -169,6 +171,49 @@ class WasmTrap(WasmtimeError):
         super().__init__(message)
         self.code = code
         self.frames = frames
+
+
+class WasmTimeout(WasmTrap):
+    """WebAssembly was stopped since its time was up. The store can be used further.
+
+    Attributes:
+        code: `TrapCode.INTERRUPT`.
+        frames: The calls that were active, innermost first.
+        elapsed: Seconds since the time limit was set.
+        limit: How many seconds that limit was.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: TrapCode | None = TrapCode.INTERRUPT,
+        frames: tuple[WasmFrame, ...] = (),
+        elapsed: float = 0.0,
+        limit: float = 0.0,
+    ) -> None:
+        super().__init__(message, code, frames)
+        self.elapsed = elapsed
+        self.limit = limit
+
+
+class WasmInterrupted(WasmTrap):
+    """WebAssembly was stopped by `WasmStore.interrupt`. The store can be used further.
+
+    Attributes:
+        code: `TrapCode.INTERRUPT`.
+        frames: The calls that were active, innermost first.
+        elapsed: Seconds since the call began, to some 10 milliseconds.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: TrapCode | None = TrapCode.INTERRUPT,
+        frames: tuple[WasmFrame, ...] = (),
+        elapsed: float = 0.0,
+    ) -> None:
+        super().__init__(message, code, frames)
+        self.elapsed = elapsed
 
 
 class WasmException(WasmtimeError):

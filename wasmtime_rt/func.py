@@ -29,10 +29,14 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
     no, one, or several results. Integers may be given signed or unsigned and come back signed; f32 and
     f64 take real numbers, v128 takes 16 bytes, funcref a `WasmFunc` or ``None``, externref any object.
 
+    The keyword ``timeout`` gives a call that many seconds, on engines with epochs: see `WasmStore.deadline`.
+
     A call raises ``TypeError`` for a wrong number or kind of arguments, ``OverflowError`` for a number that
-    its parameter cannot hold, `WasmTrap` where WebAssembly traps, `WasmExit` where a WASI program exits,
-    `WrongStoreError` for a reference of another store, `StoreBusyError` while another thread is in the
-    store, `ClosedError` after the store or this object was closed, and whatever a host function raised.
+    its parameter cannot hold, `WasmTrap` where WebAssembly traps, `WasmTimeout` where its time is up,
+    `WasmExit` where a WASI program exits, `WrongStoreError` for a reference of another store,
+    `StoreBusyError` while another thread is in the store, `ClosedError` after the store or this object was
+    closed, and whatever a host function raised. On engines with epochs, what a signal handler raises comes
+    out of it too: Ctrl-C ends it.
 
     >>> import wasmtime_rt as w
     >>> store = w.WasmStore(w.WasmEngine())
@@ -107,11 +111,12 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         """The name by which it was exported, or the Python function's."""
         return self._name
 
-    def call_values(self, *args: Any) -> tuple[WasmValue[Any], ...]:
+    def call_values(self, *args: Any, timeout: float | None = None) -> tuple[WasmValue[Any], ...]:
         """Call it, and get its results with their types, bit for bit: a NaN keeps its payload.
 
         Args:
             *args: As for a call; what ``WasmValue.f32(bits=...)`` makes goes in bit for bit.
+            timeout: As for a call.
 
         Returns:
             A `WasmValue` for each result.
@@ -121,6 +126,9 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
         C API: ``wasmtime_func_call``.
         """
+        if timeout is not None:
+            with self._store.deadline(timeout):
+                return self.call_values(*args)
         handle, store, func_type = self._live, self._store, self._type
         params, results = func_type.params, func_type.results
         if len(args) != len(params):
@@ -182,7 +190,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
             self._store._keeps_gil = True
         return TypedFunc._wrap(self, handle, keep_gil=keep_gil)
 
-    def map(self, *columns: Any, out: Any = None) -> Any:
+    def map(self, *columns: Any, out: Any = None, timeout: float | None = None) -> Any:
         """Call the function once per row, at the speed of C.
 
         Args:
@@ -191,6 +199,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
                 number, which serves every row. A column of v128 is bytes, 16 for each row.
             out: Where the results go: a writable buffer of the result's type, or for several results a
                 tuple of such; new ones by default.
+            timeout: Seconds that all rows have together; see `WasmStore.deadline`.
 
         Returns:
             ``out``, or what was made in its place: NumPy arrays where a column is one, else ``array.array``
@@ -205,6 +214,9 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
         C API: ``wasmtime_func_call_unchecked``.
         """
+        if timeout is not None:
+            with self._store.deadline(timeout):
+                return self.map(*columns, out=out)
         self._live  # noqa: B018  raises where it was closed
         plan = Plan(self._name, self._type, columns, out)
         try:

@@ -106,6 +106,7 @@ class WasmInstance(AbstractInstance):
         imports: What it asks for: a mapping of mappings, ``{"env": {"log": print}}``, whose inner
             mappings may be the exports of another instance, or a flat sequence in the module's order.
             A Python callable serves as a function, a plain value as an immutable global.
+        timeout: Seconds that the start function has; see `WasmStore.deadline`.
 
     Raises:
         LinkError: Imports are missing or of the wrong type; the text lists all of them.
@@ -113,6 +114,7 @@ class WasmInstance(AbstractInstance):
         WasmtimeError: The store's limits refuse it.
         WrongEngineError: The module and the store are of two engines.
         WrongStoreError: An import lives in another store.
+        WasmTimeout: The start function took longer than ``timeout``.
         BaseException: Whatever a host function raised in the start function.
 
     C API: ``wasmtime_instance_new``.
@@ -123,10 +125,22 @@ class WasmInstance(AbstractInstance):
     _import_types: list[Any]
     _handle: bytes | None = None
 
-    def __init__(self, store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> None:
+    def __init__(
+        self,
+        store: WasmStore,
+        module: WasmModule,
+        imports: _linking.Imports = None,
+        *,
+        timeout: float | None = None,
+    ) -> None:
         if self._store is not None:
             raise TypeError("this WasmInstance was initialised already")
-        self._store = check_store_argument(store)
+        check_store_argument(store)
+        if timeout is not None:
+            with store.deadline(timeout):
+                WasmInstance.__init__(self, store, module, imports)
+            return
+        self._store = store
         check_module(module)
         self._start(store, module, *_linking.resolve(store, module, _linking.lookup(module, imports)))
 
@@ -206,9 +220,10 @@ class WasmInstance(AbstractInstance):
         """The table exported as ``name``; `KeyError` or `TypeError` if it is none."""
         return self.get_export(name, WasmTable)
 
-    def call(self, name: str, *args: Any) -> Any:
-        """Call the function exported as ``name``, as `WasmFunc.__call__` does."""
-        return self.get_func(name)(*args)
+    def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
+        """Call the function exported as ``name``, as a `WasmFunc` is called."""
+        func = self.get_func(name)
+        return func(*args) if timeout is None else func(*args, timeout=timeout)
 
     # ---- Lifetime
 
@@ -244,6 +259,8 @@ def _find_export(
         return wrap_extern(store, item, extern_type, name)
 
 
-def instantiate(store: WasmStore, module: WasmModule, imports: _linking.Imports = None) -> WasmInstance:
+def instantiate(
+    store: WasmStore, module: WasmModule, imports: _linking.Imports = None, *, timeout: float | None = None
+) -> WasmInstance:
     """Bring ``module`` to life in ``store``: the same as ``WasmInstance(store, module, imports)``."""
-    return WasmInstance(store, module, imports)
+    return WasmInstance(store, module, imports, timeout=timeout)

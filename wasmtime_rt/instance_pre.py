@@ -63,14 +63,19 @@ class WasmInstancePre(AbstractInstancePre):
         """The only store that it serves, since an import lives there; ``None`` where it serves any."""
         return None if self._prepared is None else self._prepared.store
 
-    def instantiate(self, store: WasmStore) -> WasmInstance:
+    def instantiate(self, store: WasmStore, *, timeout: float | None = None) -> WasmInstance:
         """Bring the module to life in ``store``.
+
+        Args:
+            store: The store to make the instance in.
+            timeout: Seconds that the start function has; see `WasmStore.deadline`.
 
         Raises:
             ClosedError: This object was closed.
             TypeError: ``store`` is none.
             WasmtimeError: It is a WASI program, and the store has no WASI; the store's limits refuse it.
             WasmTrap: The start function, or the placing of data, trapped.
+            WasmTimeout: The start function took longer than ``timeout``.
             WrongEngineError: The store is of another engine.
             WrongStoreError: An import lives in another store.
             BaseException: Whatever a host function raised in the start function.
@@ -82,6 +87,9 @@ class WasmInstancePre(AbstractInstancePre):
         prepared = self._prepared
         if prepared is None:
             raise ClosedError("this WasmInstancePre was closed")
+        if timeout is not None:
+            with store.deadline(timeout):
+                return prepared.instantiate(store, self._module)
         return prepared.instantiate(store, self._module)
 
     @property

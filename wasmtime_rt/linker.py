@@ -361,8 +361,15 @@ class WasmLinker(WasmtimeResource):
 
     # ---- Instances
 
-    def instantiate(self, store: WasmStore, module: WasmModule) -> WasmInstance:
+    def instantiate(
+        self, store: WasmStore, module: WasmModule, *, timeout: float | None = None
+    ) -> WasmInstance:
         """Bring ``module`` to life in ``store``, with what it asks for.
+
+        Args:
+            store: The store to make the instance in.
+            module: The module.
+            timeout: Seconds that the start function has; see `WasmStore.deadline`.
 
         Raises:
             LinkError: Imports are missing or of the wrong type; the text lists all of them.
@@ -377,6 +384,9 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         check_store_argument(store)
+        if timeout is not None:
+            with store.deadline(timeout):
+                return self.instantiate(store, module)
         check_module(module)._pointer_for(self._engine)
         prepared = self._prepared.get(module)
         if prepared is None:

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 from . import _hot  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
 from ._abstract import AbstractStore
 from ._core import StoreCore
+from ._deadline import StoreDeadline
 from ._failure import check
-from ._lowlevel import NULL, ffi, lib
+from ._lowlevel import NULL, address_of, ffi, lib
 from ._profile import StoreProfile
 from ._record import Record
 from .engine import WasmEngine, check_engine
@@ -78,7 +79,8 @@ class WasmStore(AbstractStore):
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
     _keeps_gil = False
-    _epochs: Any = None  # a wrt_epochs_t *, once it is needed: see `_own_epochs`
+    _epochs: Any = None  # a wrt_epochs_t *, where the engine has epochs: valid inside the guard
+    _deadlines: list[StoreDeadline]  # those that are in force, where the engine has epochs
     _profile: StoreProfile | None = None  # the one that is running
 
     data: Any
@@ -105,8 +107,7 @@ class WasmStore(AbstractStore):
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:
-            with self._core as context:  # the engine's own default is a deadline that has passed
-                lib.wasmtime_context_set_epoch_deadline(context, 2**63)
+            self._begin_epochs(engine)
         if wasi is not None:
             self.set_wasi(wasi)
 
@@ -216,17 +217,73 @@ class WasmStore(AbstractStore):
         if not 0 <= ticks < 2**63:
             raise ValueError(f"ticks: expected 0 <= ticks < 2**63, got {ticks}")
         with self._core:
-            lib.wrt_epochs_set_deadline(self._own_epochs(), ticks)
+            lib.wrt_epochs_set_deadline(self._epochs, ticks)
 
-    def _own_epochs(self) -> Any:
-        """The ``wrt_epochs_t *``, where the engine has epochs. Inside the guard, and valid there only."""
-        if self._epochs is None:
-            store = ffi.cast("wasmtime_store_t *", self._core.store_address)
-            made = lib.wrt_epochs_new(store, self._engine._clock.get())
-            if made == NULL:
-                raise MemoryError
-            self._epochs = made
-        return self._epochs
+    def _begin_epochs(self, engine: WasmEngine) -> None:
+        made = lib.wrt_epochs_new(
+            ffi.cast("wasmtime_store_t *", self._core.store_address), engine._clock.get()
+        )
+        if made == NULL:
+            raise MemoryError
+        self._epochs, self._deadlines = made, []
+        self._core.use_epochs(address_of(made))
+
+    # ---- Time
+
+    def deadline(self, seconds: float) -> StoreDeadline:
+        """Give the calls in a ``with`` block ``seconds`` of time in all, by the clock on the wall.
+
+        WebAssembly that runs in this store when they are over ends in `WasmTimeout`, and so does what is
+        called later in the block. Other stores of the engine go on, and this one can be used further. Of
+        blocks inside of one another, the one that ends first counts.
+
+        The time is looked at every 10 milliseconds while WebAssembly runs. Where a host function works, or
+        where WASI or ``memory.atomic.wait`` waits, the call ends when they return.
+
+        >>> import wasmtime_rt as w
+        >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))
+        >>> store = w.WasmStore(engine)
+        >>> module = w.WasmModule(engine, '(module (func (export "spin") (loop (br 0))))')
+        >>> with store.deadline(0.05):
+        ...     w.WasmInstance(store, module).exports.spin()
+        Traceback (most recent call last):
+        wasmtime_rt.errors.WasmTimeout: timeout: ...
+
+        Calls take ``timeout=`` for the same: ``instance.exports.spin(timeout=0.05)``.
+
+        Args:
+            seconds: How many seconds from when the block is entered.
+
+        Raises:
+            TypeError: It is no number.
+            ValueError: It is less than 0.
+            WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
+            StoreClosedError: The store was closed: when the block is entered.
+
+        C API: ``wasmtime_store_epoch_deadline_callback``, ``wasmtime_engine_increment_epoch``.
+        """
+        return StoreDeadline(self, seconds)
+
+    def interrupt(self) -> bool:
+        """End the call that is running in this store: it raises `WasmInterrupted`.
+
+        May be called from any thread, from a signal handler, and from a host function. Where a host function
+        works, or where WASI or ``memory.atomic.wait`` waits, the call ends when they return; calls that
+        are inside of one another all end. The store can be used further.
+
+        Returns:
+            Whether a call was running. Where none was, this does nothing: the next one runs.
+
+        Raises:
+            WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
+
+        C API: ``wasmtime_store_epoch_deadline_callback``, ``wasmtime_engine_increment_epoch``.
+        """
+        if not self._engine.config.epoch_interruption:
+            raise WasmtimeError(
+                "interruption needs an engine with epochs: WasmConfig(epoch_interruption=True)"
+            )
+        return bool(self._core.interrupt())
 
     # ---- Profiles
 

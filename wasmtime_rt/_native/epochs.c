@@ -1,189 +1,458 @@
-/* Deadlines by the user's clock, samples for profiles, and the thread that ticks. */
+/* Deadlines, time limits, interruption and samples: what a store does at each tick, and the thread that ticks. */
 #define _GNU_SOURCE
 #include "native.h"
 
-#include <errno.h>
-#include <signal.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <time.h>
-#include <unistd.h>
 
 /* As in shared.c: the oldest version of what newer C libraries moved. */
 #if defined(__GLIBC__) && defined(__x86_64__)
 __asm__(".symver pthread_create,pthread_create@GLIBC_2.2.5");
-__asm__(".symver pthread_join,pthread_join@GLIBC_2.2.5");
+__asm__(".symver pthread_attr_setstacksize,pthread_attr_setstacksize@GLIBC_2.2.5");
 __asm__(".symver pthread_sigmask,pthread_sigmask@GLIBC_2.2.5");
 __asm__(".symver pthread_condattr_setclock,pthread_condattr_setclock@GLIBC_2.3.3");
 #elif defined(__GLIBC__) && defined(__aarch64__)
 __asm__(".symver pthread_create,pthread_create@GLIBC_2.17");
-__asm__(".symver pthread_join,pthread_join@GLIBC_2.17");
+__asm__(".symver pthread_attr_setstacksize,pthread_attr_setstacksize@GLIBC_2.17");
 __asm__(".symver pthread_sigmask,pthread_sigmask@GLIBC_2.17");
 __asm__(".symver pthread_condattr_setclock,pthread_condattr_setclock@GLIBC_2.17");
 #endif
 
-/* ---- The user's clock ---- */
+#define NEVER UINT64_MAX
+#define PERIOD 10000000u /* nanoseconds from tick to tick */
+#define PATIENCE 100     /* ticks without a call until the ticker sleeps */
+
+#define READ(place) __atomic_load_n(&(place), __ATOMIC_RELAXED)
+#define WRITE(place, value) __atomic_store_n(&(place), value, __ATOMIC_RELAXED)
+
+static uint64_t now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
+}
+
+/* ---- What there is in the process ---- */
 
 struct wrt_clock {
-    uint64_t ticks;
+    wasm_engine_t *engine;
+    uint64_t ticks; /* the user's */
     size_t shares;
+    size_t running; /* calls that run in stores of the engine: changed by `enter` and `leave` only */
+    wrt_clock_t *next, **back;
 };
 
-wrt_clock_t *wrt_clock_new(void) {
+struct wrt_beat {
+    wrt_clock_t *clock;
+    uint64_t nanoseconds, next_time;
+    wrt_beat_t *next, **back;
+};
+
+struct wrt_epochs {
+    wasmtime_store_t *store;
+    wrt_clock_t *clock;
+    uint64_t deadline;             /* by the user's clock, or NEVER */
+    uint64_t limit_began, limit;   /* by the monotonic clock, or NEVER: any thread writes them */
+    int interrupted;               /* any thread sets it */
+    uint64_t began;                /* the tick before the call */
+    uint64_t times[2];
+    wasmtime_guestprofiler_t *profiler;
+    uint64_t samples, interval, next_sample;
+    pthread_t thread;              /* that is inside, */
+    bool inside;                   /* and whether one is */
+    wrt_epochs_t *next, **back;
+};
+
+static struct {
+    pthread_mutex_t lock; /* of the lists of clocks and beats, and of the thread's state */
+    pthread_cond_t wake;
+    wrt_clock_t *clocks;
+    wrt_beat_t *beats;
+    wrt_epochs_t *inside; /* the stores that calls run in: changed by `enter` and `leave` only */
+    uint64_t time;        /* of the last tick */
+    bool alive;           /* whether there is a thread */
+    int parked;           /* whether whoever enters must wake it */
+} ticker = {.lock = PTHREAD_MUTEX_INITIALIZER, .parked = 1};
+
+#define LINK(head, item)                      \
+    do {                                      \
+        (item)->next = (head);                \
+        (item)->back = &(head);               \
+        if ((item)->next)                     \
+            (item)->next->back = &(item)->next; \
+        (head) = (item);                      \
+    } while (0)
+
+#define UNLINK(item)                           \
+    do {                                       \
+        *(item)->back = (item)->next;          \
+        if ((item)->next)                      \
+            (item)->next->back = (item)->back; \
+    } while (0)
+
+/* ---- The user's clock ---- */
+
+wrt_clock_t *wrt_clock_new(wasm_engine_t *engine) {
     wrt_clock_t *clock = calloc(1, sizeof *clock);
-    if (clock)
-        clock->shares = 1;
+    if (!clock)
+        return NULL;
+    clock->shares = 1;
+    clock->engine = wasmtime_engine_clone(engine);
+    pthread_mutex_lock(&ticker.lock);
+    LINK(ticker.clocks, clock);
+    pthread_mutex_unlock(&ticker.lock);
+    return clock;
+}
+
+static wrt_clock_t *share(wrt_clock_t *clock) {
+    __atomic_add_fetch(&clock->shares, 1, __ATOMIC_RELAXED);
     return clock;
 }
 
 void wrt_clock_release(wrt_clock_t *clock) {
-    if (__atomic_sub_fetch(&clock->shares, 1, __ATOMIC_ACQ_REL) == 0)
-        free(clock);
+    if (__atomic_sub_fetch(&clock->shares, 1, __ATOMIC_ACQ_REL) > 0)
+        return;
+    pthread_mutex_lock(&ticker.lock);
+    UNLINK(clock);
+    pthread_mutex_unlock(&ticker.lock);
+    wasm_engine_delete(clock->engine);
+    free(clock);
 }
 
-void wrt_clock_tick(wrt_clock_t *clock) { __atomic_add_fetch(&clock->ticks, 1, __ATOMIC_RELEASE); }
+void wrt_clock_tick(wrt_clock_t *clock) {
+    __atomic_add_fetch(&clock->ticks, 1, __ATOMIC_RELEASE);
+    wasmtime_engine_increment_epoch(clock->engine);
+}
 
 static uint64_t clock_now(const wrt_clock_t *clock) { return __atomic_load_n(&clock->ticks, __ATOMIC_ACQUIRE); }
 
 /* ---- A store's epochs ---- */
 
-#define NEVER UINT64_MAX
-#define FAR ((uint64_t)1 << 62) /* in ticks of the engine's own epoch */
+/* Ask for the callback after so many ticks: never more than one, so that it hears of all that happens. */
+static void arm(wrt_epochs_t *epochs, uint64_t ticks) {
+    wasmtime_context_set_epoch_deadline(wasmtime_store_context(epochs->store), ticks);
+}
 
-struct wrt_epochs {
-    wasmtime_store_t *store;
-    wrt_clock_t *clock;
-    uint64_t deadline; /* by the clock, or NEVER */
-    wasmtime_guestprofiler_t *profiler;
-    uint64_t samples;
-};
+static wrt_serve_t serve;
+static uintptr_t main_thread;
+static uint64_t next_service; /* used on the main thread only */
 
-/* Ticks of the engine's own epoch until the callback is wanted again. */
-static uint64_t until_next(const wrt_epochs_t *epochs) {
-    return epochs->profiler || epochs->deadline != NEVER ? 1 : FAR;
+void wrt_serve_signals(wrt_serve_t function, uintptr_t thread) {
+    serve = function;
+    main_thread = thread;
+}
+
+/* Why the call must end, as what _failure.py knows, or NULL. */
+static wasmtime_error_t *is_over(wrt_epochs_t *epochs, uint64_t time) {
+    uint64_t limit = READ(epochs->limit), began = READ(epochs->limit_began);
+    if (__atomic_load_n(&epochs->interrupted, __ATOMIC_ACQUIRE)) {
+        epochs->times[0] = time - epochs->began;
+        return wasmtime_error_new("wasm trap: interrupted");
+    }
+    if (time >= limit) {
+        epochs->times[0] = time - began;
+        epochs->times[1] = limit - began;
+        return wasmtime_error_new("wasm trap: timeout");
+    }
+    if (epochs->deadline != NEVER && clock_now(epochs->clock) >= epochs->deadline)
+        return wasmtime_error_new("wasm trap: interrupt");
+    return NULL;
 }
 
 static wasmtime_error_t *at_tick(
     wasmtime_context_t *context, void *data, uint64_t *delta, wasmtime_update_deadline_kind_t *kind) {
     wrt_epochs_t *epochs = data;
-    (void)context;
-    if (epochs->deadline != NEVER && clock_now(epochs->clock) >= epochs->deadline)
-        return wasmtime_error_new("wasm trap: interrupt"); /* which _failure.py knows */
-    if (epochs->profiler) {
+    uint64_t time = now();
+    wasmtime_error_t *over = is_over(epochs, time);
+    if (over)
+        return over;
+    if (epochs->profiler && time >= epochs->next_sample) {
         wasmtime_guestprofiler_sample(epochs->profiler, epochs->store, 0);
         epochs->samples++;
+        epochs->next_sample = time + epochs->interval - epochs->interval / 4; /* ticks come a little early or late */
     }
-    *delta = until_next(epochs);
+    if (serve && time >= next_service && (uintptr_t)pthread_self() == main_thread) {
+        /* A signal handler may call into this very store, and the engine has put its callback aside. */
+        wasmtime_store_epoch_deadline_callback(epochs->store, at_tick, epochs, NULL);
+        arm(epochs, 1);
+        int go_on = serve((uintptr_t)wasmtime_context_get_data(context));
+        /* Where other threads keep the GIL busy, the wait for it costs WebAssembly a part of its time at most. */
+        uint64_t after = now(), pause = 20 * (after - time);
+        next_service = after + (pause < PERIOD / 2 ? PERIOD / 2 : pause > 10 * PERIOD ? 10 * PERIOD : pause);
+        if (!go_on)
+            return wasmtime_error_new("a signal handler raised an exception");
+        if ((over = is_over(epochs, after)))
+            return over;
+    }
+    *delta = 1;
     *kind = WASMTIME_UPDATE_DEADLINE_CONTINUE;
     return NULL;
 }
 
 static void epochs_delete(void *data) {
     wrt_epochs_t *epochs = data;
+    if (epochs->inside) /* an exception was late in the pure-cffi backend */
+        wrt_epochs_leave(epochs);
     wrt_clock_release(epochs->clock);
     free(epochs);
-}
-
-static void arm(wrt_epochs_t *epochs, uint64_t ticks) {
-    wasmtime_context_set_epoch_deadline(wasmtime_store_context(epochs->store), ticks);
 }
 
 wrt_epochs_t *wrt_epochs_new(wasmtime_store_t *store, wrt_clock_t *clock) {
     wrt_epochs_t *epochs = malloc(sizeof *epochs);
     if (!epochs)
         return NULL;
-    __atomic_add_fetch(&clock->shares, 1, __ATOMIC_RELAXED);
-    *epochs = (wrt_epochs_t){.store = store, .clock = clock, .deadline = NEVER};
+    *epochs = (wrt_epochs_t){.store = store, .clock = share(clock), .deadline = NEVER, .limit = NEVER};
     wasmtime_store_epoch_deadline_callback(store, at_tick, epochs, epochs_delete);
-    arm(epochs, FAR);
+    arm(epochs, 1);
     return epochs;
 }
 
 void wrt_epochs_set_deadline(wrt_epochs_t *epochs, uint64_t ticks) {
-    uint64_t now = clock_now(epochs->clock);
-    epochs->deadline = ticks < NEVER - now ? now + ticks : NEVER;
-    arm(epochs, ticks == 0 ? 0 : until_next(epochs));
+    uint64_t time = clock_now(epochs->clock);
+    epochs->deadline = ticks < NEVER - time ? time + ticks : NEVER;
+    arm(epochs, ticks == 0 ? 0 : 1);
 }
 
-void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *profiler) {
+void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *profiler, uint64_t interval) {
     epochs->profiler = profiler;
-    epochs->samples = 0;
-    /* Where the user's deadline has passed, the callback must find that out at once. */
-    arm(epochs, epochs->deadline != NEVER && clock_now(epochs->clock) >= epochs->deadline ? 0 : until_next(epochs));
+    epochs->samples = epochs->next_sample = 0;
+    epochs->interval = interval;
 }
 
 uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs) { return epochs->samples; }
 
+void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]) {
+    times[0] = epochs->times[0];
+    times[1] = epochs->times[1];
+}
+
+void wrt_epochs_set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends) {
+    WRITE(epochs->limit_began, began);
+    WRITE(epochs->limit, ends);
+}
+
+bool wrt_epochs_interrupt(wrt_epochs_t *epochs) {
+    if (!READ(epochs->inside))
+        return false;
+    __atomic_store_n(&epochs->interrupted, 1, __ATOMIC_SEQ_CST);
+    wasmtime_engine_increment_epoch(epochs->clock->engine);
+    return true;
+}
+
+/* ---- Calls that run ---- */
+
+static bool wake(void);
+
+/* One thread at a time: with the GIL, or with the lock. */
+static void enter(wrt_epochs_t *epochs) {
+    uint64_t limit = READ(epochs->limit);
+    WRITE(epochs->interrupted, 0);
+    epochs->began = READ(ticker.time);
+    epochs->thread = pthread_self();
+    LINK(ticker.inside, epochs);
+    WRITE(epochs->inside, true);
+    WRITE(epochs->clock->running, epochs->clock->running + 1);
+    if (limit != NEVER && now() >= limit)
+        arm(epochs, 0);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* `parked` is read after `running` is written: see `keep_ticking` */
+}
+
+static void leave(wrt_epochs_t *epochs) {
+    if (!epochs->inside)
+        return;
+    WRITE(epochs->inside, false);
+    WRITE(epochs->clock->running, epochs->clock->running - 1);
+    UNLINK(epochs);
+}
+
+static void enter_with_gil(wrt_epochs_t *epochs) {
+    enter(epochs);
+    if (READ(ticker.parked)) {
+        wrt_ticker_start();
+        epochs->began = READ(ticker.time);
+    }
+}
+
+const wrt_epochs_calls_t *wrt_epochs_calls(void) {
+    static const wrt_epochs_calls_t calls = {enter_with_gil, leave, wrt_epochs_set_limit, wrt_epochs_interrupt};
+    return &calls;
+}
+
+void wrt_epochs_enter(wrt_epochs_t *epochs) {
+    pthread_mutex_lock(&ticker.lock);
+    enter(epochs);
+    if (ticker.parked)
+        wake();
+    epochs->began = ticker.time;
+    pthread_mutex_unlock(&ticker.lock);
+}
+
+void wrt_epochs_leave(wrt_epochs_t *epochs) {
+    pthread_mutex_lock(&ticker.lock);
+    leave(epochs);
+    pthread_mutex_unlock(&ticker.lock);
+}
+
 /* ---- The ticker ---- */
 
-struct wrt_ticker {
-    wasm_engine_t *engine;
-    uint64_t nanoseconds;
-    pid_t process;
-    pthread_t thread;
-    pthread_mutex_t lock;
-    pthread_cond_t wake;
-    bool stop;
-};
+static void wait_until(uint64_t time) {
+    struct timespec until = {(time_t)(time / 1000000000u), (long)(time % 1000000000u)};
+    pthread_cond_timedwait(&ticker.wake, &ticker.lock, &until);
+}
 
-static void *tick(void *data) {
-    wrt_ticker_t *ticker = data;
-    struct timespec next;
-    clock_gettime(CLOCK_MONOTONIC, &next);
-    pthread_mutex_lock(&ticker->lock);
-    while (!ticker->stop) {
-        struct timespec now;
-        uint64_t nanoseconds = (uint64_t)next.tv_nsec + ticker->nanoseconds;
-        next.tv_sec += (time_t)(nanoseconds / 1000000000u);
-        next.tv_nsec = (long)(nanoseconds % 1000000000u);
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec > next.tv_sec || (now.tv_sec == next.tv_sec && now.tv_nsec > next.tv_nsec))
-            next = now; /* late: what was missed is not made up for */
-        while (!ticker->stop && pthread_cond_timedwait(&ticker->wake, &ticker->lock, &next) != ETIMEDOUT)
-            ;
-        if (!ticker->stop)
-            wasmtime_engine_increment_epoch(ticker->engine);
+/* The next time after `time` of what happens every so often: what was missed is not made up for. */
+static uint64_t following(uint64_t last, uint64_t every, uint64_t time) {
+    return last + every > time ? last + every : time + every;
+}
+
+static void *keep_ticking(void *unused) {
+    unsigned idle = 0;
+    pthread_mutex_lock(&ticker.lock);
+    uint64_t next = now() + PERIOD;
+    (void)unused;
+    for (;;) {
+        uint64_t first = next;
+        for (wrt_beat_t *beat = ticker.beats; beat; beat = beat->next)
+            if (beat->next_time < first)
+                first = beat->next_time;
+        wait_until(first);
+        uint64_t time = now();
+        WRITE(ticker.time, time);
+        for (wrt_beat_t *beat = ticker.beats; beat; beat = beat->next)
+            if (time >= beat->next_time) {
+                beat->next_time = following(beat->next_time, beat->nanoseconds, time);
+                if (READ(beat->clock->running))
+                    wasmtime_engine_increment_epoch(beat->clock->engine);
+            }
+        if (time < next)
+            continue;
+        next = following(next, PERIOD, time);
+        bool any = false;
+        for (wrt_clock_t *clock = ticker.clocks; clock; clock = clock->next)
+            if (READ(clock->running)) {
+                wasmtime_engine_increment_epoch(clock->engine);
+                any = true;
+            }
+        if (any) {
+            idle = 0;
+            WRITE(ticker.parked, 0);
+        } else if (++idle == PATIENCE) {
+            /* Whoever enters from now on wakes us. Whoever has just entered and did not see this has written
+             * `running`, without a barrier, which would cost each call: it is seen a whole period later. */
+            __atomic_store_n(&ticker.parked, 1, __ATOMIC_SEQ_CST);
+        } else if (idle > PATIENCE) {
+            while (ticker.parked)
+                pthread_cond_wait(&ticker.wake, &ticker.lock);
+            idle = 0;
+            next = now() + PERIOD;
+        }
     }
-    pthread_mutex_unlock(&ticker->lock);
     return NULL;
 }
 
-wrt_ticker_t *wrt_ticker_new(wasm_engine_t *engine, uint64_t nanoseconds) {
-    wrt_ticker_t *ticker = calloc(1, sizeof *ticker);
-    pthread_condattr_t monotonic;
-    sigset_t all, before;
-    int failed;
-    if (!ticker)
+/* With the lock. */
+static bool wake(void) {
+    if (ticker.parked)
+        WRITE(ticker.time, now());
+    if (!ticker.alive) {
+        pthread_t thread;
+        pthread_attr_t attributes;
+        sigset_t all, before;
+        pthread_attr_init(&attributes);
+        pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
+        pthread_attr_setstacksize(&attributes, 256 * 1024);
+        sigfillset(&all); /* signals are for the program's own threads */
+        pthread_sigmask(SIG_SETMASK, &all, &before);
+        ticker.alive = pthread_create(&thread, &attributes, keep_ticking, NULL) == 0;
+        pthread_sigmask(SIG_SETMASK, &before, NULL);
+        pthread_attr_destroy(&attributes);
+        if (!ticker.alive)
+            return false;
+    }
+    if (ticker.parked) {
+        WRITE(ticker.parked, 0);
+        pthread_cond_signal(&ticker.wake);
+    }
+    return true;
+}
+
+bool wrt_ticker_start(void) {
+    pthread_mutex_lock(&ticker.lock);
+    bool started = wake();
+    pthread_mutex_unlock(&ticker.lock);
+    return started;
+}
+
+wrt_beat_t *wrt_beat_new(const wrt_epochs_t *epochs, uint64_t nanoseconds) {
+    wrt_beat_t *beat = calloc(1, sizeof *beat);
+    if (!beat)
         return NULL;
-    ticker->nanoseconds = nanoseconds;
-    ticker->process = getpid();
-    ticker->engine = wasmtime_engine_clone(engine);
-    pthread_mutex_init(&ticker->lock, NULL);
+    *beat = (wrt_beat_t){.clock = epochs->clock, .nanoseconds = nanoseconds, .next_time = now() + nanoseconds};
+    pthread_mutex_lock(&ticker.lock);
+    bool started = wake();
+    if (started) {
+        share(beat->clock);
+        LINK(ticker.beats, beat);
+        pthread_cond_signal(&ticker.wake); /* its time may come first */
+    }
+    pthread_mutex_unlock(&ticker.lock);
+    if (started)
+        return beat;
+    free(beat);
+    return NULL;
+}
+
+void wrt_beat_delete(wrt_beat_t *beat) {
+    pthread_mutex_lock(&ticker.lock);
+    UNLINK(beat);
+    pthread_mutex_unlock(&ticker.lock);
+    wrt_clock_release(beat->clock);
+    free(beat);
+}
+
+/* ---- Forks ---- */
+
+static void init_wake(void) {
+    pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
-    pthread_cond_init(&ticker->wake, &monotonic);
+    pthread_cond_init(&ticker.wake, &monotonic);
     pthread_condattr_destroy(&monotonic);
-    sigfillset(&all); /* signals are for the program's own threads */
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    failed = pthread_create(&ticker->thread, NULL, tick, ticker);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    if (!failed)
-        return ticker;
-    wasm_engine_delete(ticker->engine);
-    free(ticker);
-    return NULL;
 }
 
-void wrt_ticker_delete(wrt_ticker_t *ticker) {
-    if (ticker->process != getpid())
-        return; /* a forked child has not the thread, and may find the lock taken */
-    pthread_mutex_lock(&ticker->lock);
-    ticker->stop = true;
-    pthread_cond_signal(&ticker->wake);
-    pthread_mutex_unlock(&ticker->lock);
-    pthread_join(ticker->thread, NULL);
-    pthread_cond_destroy(&ticker->wake);
-    pthread_mutex_destroy(&ticker->lock);
-    wasm_engine_delete(ticker->engine);
-    free(ticker);
+static void before_fork(void) { pthread_mutex_lock(&ticker.lock); }
+
+static void after_fork(void) { pthread_mutex_unlock(&ticker.lock); }
+
+/* There is one thread left, and the calls that run on it. */
+static void in_forked_child(void) {
+    wrt_epochs_t *next;
+    init_wake();
+    ticker.alive = false;
+    ticker.parked = 1;
+    for (wrt_clock_t *clock = ticker.clocks; clock; clock = clock->next)
+        clock->running = 0;
+    for (wrt_epochs_t *epochs = ticker.inside; epochs; epochs = next) {
+        next = epochs->next;
+        if (pthread_equal(epochs->thread, pthread_self())) {
+            epochs->clock->running++;
+        } else {
+            epochs->inside = false;
+            UNLINK(epochs);
+        }
+    }
+    pthread_mutex_unlock(&ticker.lock);
+}
+
+void wrt_ticker_after_fork(void) {
+    pthread_mutex_lock(&ticker.lock);
+    if (ticker.inside)
+        wake();
+    pthread_mutex_unlock(&ticker.lock);
+}
+
+__attribute__((constructor)) static void prepare(void) {
+    init_wake();
+    pthread_atfork(before_fork, after_fork, in_forked_child);
 }

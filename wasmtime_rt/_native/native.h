@@ -101,34 +101,73 @@ size_t wrt_sink_take(wrt_sink_t *sink, uint8_t *to, size_t max);
 
 /* ---- Epochs ----
  *
- * The engine's own epoch moves with every tick, whoever ticks: a user, or a ticker of ours. What users count is
- * a clock of its own beside it. So each store of an engine with epochs has a callback of ours for its deadline,
- * which ends the call where the user's deadline has passed by the user's clock, takes a sample where a profiler
- * is attached, and lets WebAssembly go on otherwise. It calls nothing in Python.
- *
- * The functions on a store's epochs may be called inside the store's guard only.
+ * The engine's own epoch moves with every tick, whoever ticks: a user, or the ticker. What users count is a clock
+ * of its own beside it. So each store of an engine with epochs has a callback of ours, which WebAssembly reaches
+ * once per tick. It ends the call where the user's deadline has passed by the user's clock, where the time limit
+ * has, or where another thread asks for it; takes a sample where a profiler is attached; lets Python handle its
+ * signals on Python's main thread; and lets WebAssembly go on otherwise.
  */
 typedef struct wrt_clock wrt_clock_t;
 
 /* Shared by an engine and its stores: each has a share. */
-wrt_clock_t *wrt_clock_new(void);
+wrt_clock_t *wrt_clock_new(wasm_engine_t *engine);
 void wrt_clock_release(wrt_clock_t *clock);
+/* A tick of the user's. */
 void wrt_clock_tick(wrt_clock_t *clock);
 
 typedef struct wrt_epochs wrt_epochs_t;
 
 /* Lives as long as the store. There is no deadline at first. NULL where there is no memory. */
 wrt_epochs_t *wrt_epochs_new(wasmtime_store_t *store, wrt_clock_t *clock);
+/* The next three may be called inside the store's guard only. */
 void wrt_epochs_set_deadline(wrt_epochs_t *epochs, uint64_t ticks);
-/* Takes samples into `profiler`, which is borrowed, or none any more where it is NULL. */
-void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *profiler);
+/* Takes samples into `profiler`, which is borrowed, one every so many nanoseconds, or none where it is NULL. */
+void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *profiler, uint64_t interval);
 /* How many samples were taken since `wrt_epochs_set_profiler`. */
 uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs);
 
-/* A thread that moves an engine's own epoch on, every so many nanoseconds. */
-typedef struct wrt_ticker wrt_ticker_t;
+/* Around the outermost call into the store, so that the ticker ticks meanwhile. */
+void wrt_epochs_enter(wrt_epochs_t *epochs);
+void wrt_epochs_leave(wrt_epochs_t *epochs);
+/* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends. */
+void wrt_epochs_set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
+/* From any thread: end the call that is running. False where there is none. */
+bool wrt_epochs_interrupt(wrt_epochs_t *epochs);
+/* Of what ended a call: nanoseconds that had passed, and how many the limit was. */
+void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
 
-wrt_ticker_t *wrt_ticker_new(wasm_engine_t *engine, uint64_t nanoseconds);
-void wrt_ticker_delete(wrt_ticker_t *ticker);
+/* What `_accel` calls in `_ffi`: the same as above, with the GIL held in place of a lock. */
+typedef struct wrt_epochs_calls {
+    void (*enter)(wrt_epochs_t *epochs);
+    void (*leave)(wrt_epochs_t *epochs);
+    void (*set_limit)(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
+    bool (*interrupt)(wrt_epochs_t *epochs);
+} wrt_epochs_calls_t;
+
+const wrt_epochs_calls_t *wrt_epochs_calls(void);
+
+/* Lets Python handle its signals, called on its main thread inside the engine with the data of the store.
+ * 1 where WebAssembly may go on, 0 where a handler raised.
+ */
+typedef int (*wrt_serve_t)(uintptr_t store);
+
+void wrt_serve_signals(wrt_serve_t serve, uintptr_t main_thread);
+
+/* ---- The ticker: one thread of the process, without the GIL and without signals ----
+ *
+ * While a call runs in a store of an engine with epochs, it moves that engine's epoch on every 10 milliseconds.
+ * After a second without any call it sleeps until the next one.
+ */
+
+/* Starts the thread, or wakes it. False where it cannot be started. */
+bool wrt_ticker_start(void);
+/* In a forked child, which has not the thread: starts it where a call is running. */
+void wrt_ticker_after_fork(void);
+
+/* Makes the ticker tick for a store's engine every so many nanoseconds in addition. NULL where it cannot. */
+typedef struct wrt_beat wrt_beat_t;
+
+wrt_beat_t *wrt_beat_new(const wrt_epochs_t *epochs, uint64_t nanoseconds);
+void wrt_beat_delete(wrt_beat_t *beat);
 
 #endif

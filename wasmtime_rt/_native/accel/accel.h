@@ -40,6 +40,7 @@ struct state {
     PyObject *bad_results;  /* (name, returned, expected): raise what is wrong with them */
     PyObject *out_of_range; /* (size, offset, length): raise IndexError */
     PyObject *not_pinned;   /* (memory): raise why it has no views */
+    PyObject *keywords;     /* (function, arguments, keywords): call it with a timeout */
 };
 
 struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or derived from one */
@@ -60,6 +61,7 @@ typedef struct {
     Lease *lease;                /* NULL once the store is closed and nobody is inside, */
     wasmtime_context_t *context; /* and then so are these two */
     wrt_host_refs_t *refs;
+    wrt_epochs_t *epochs;        /* NULL where the engine has no epochs */
     PyObject *context_object; /* the context for Python, made when a `with` block first asks for it */
     unsigned long owner;  /* the thread that is inside, or 0 */
     unsigned depth;       /* entries of that thread */
@@ -83,6 +85,13 @@ typedef struct {
 
 /* C stack that must be left above what WebAssembly may use: for the engine and for callbacks. */
 #define STACK_MARGIN (256 * 1024)
+
+/* Take the GIL back inside the engine, and drop it again: see host.c. */
+PyThreadState *enter_python(Guard *guard, PyGILState_STATE *ensured);
+void leave_python(PyThreadState *released, PyGILState_STATE ensured);
+
+extern const wrt_epochs_calls_t *epochs_calls; /* what to do with a guard's epochs */
+int guard_add_serve(PyObject *module);
 
 Guard *guard_of(wasmtime_caller_t *caller); /* the guard of the store that a callback is for */
 int guard_enter(Guard *guard);         /* -1 with an exception where it is refused */

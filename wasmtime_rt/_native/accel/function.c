@@ -4,12 +4,8 @@
 /* Slots and values that fit here live on the C stack; larger signatures allocate. */
 #define FEW 16
 
-static int check_count(Function *self, Py_ssize_t given, PyObject *kwnames) {
+static int check_count(Function *self, Py_ssize_t given) {
     Py_ssize_t expected = self->signature->nparams;
-    if (kwnames && PyTuple_GET_SIZE(kwnames)) {
-        PyErr_Format(PyExc_TypeError, "%U: takes no keyword arguments", self->name);
-        return -1;
-    }
     if (given != expected) {
         PyErr_Format(
             PyExc_TypeError, "%U: expected %zd argument%s, got %zd", self->name, expected, expected == 1 ? "" : "s",
@@ -17,6 +13,26 @@ static int check_count(Function *self, Py_ssize_t given, PyObject *kwnames) {
         return -1;
     }
     return 0;
+}
+
+static int has_keywords(PyObject *kwnames) { return kwnames && PyTuple_GET_SIZE(kwnames); }
+
+/* A call with keywords, of which there is one that it takes: Python knows it, and calls again without. */
+static __attribute__((noinline)) PyObject *call_with_keywords(
+    Function *self, PyObject *const *args, Py_ssize_t nargs, PyObject *kwnames) {
+    PyObject *given = PyTuple_New(nargs), *keywords = PyDict_New(), *result = NULL;
+    if (!given || !keywords)
+        goto done;
+    for (Py_ssize_t i = 0; i < nargs; i++)
+        PyTuple_SET_ITEM(given, i, Py_NewRef(args[i]));
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(kwnames); i++)
+        if (PyDict_SetItem(keywords, PyTuple_GET_ITEM(kwnames, i), args[nargs + i]) < 0)
+            goto done;
+    result = PyObject_CallFunctionObjArgs(self->state->keywords, (PyObject *)self, given, keywords, NULL);
+done:
+    Py_XDECREF(given);
+    Py_XDECREF(keywords);
+    return result;
 }
 
 static __attribute__((noinline)) PyObject *raw_results(Signature *sig, const wasmtime_val_raw_t *slots) {
@@ -61,7 +77,9 @@ static __attribute__((noinline)) PyObject *call_raw(
     Signature *sig = self->signature;
     wasmtime_val_raw_t few[FEW], *slots = few;
     PyObject *result = NULL;
-    if (check_count(self, PyVectorcall_NARGS(nargsf), kwnames) < 0)
+    if (has_keywords(kwnames))
+        return call_with_keywords(self, args, PyVectorcall_NARGS(nargsf), kwnames);
+    if (check_count(self, PyVectorcall_NARGS(nargsf)) < 0)
         return NULL;
     if (sig->slots > FEW && !(slots = PyMem_New(wasmtime_val_raw_t, (size_t)sig->slots)))
         return PyErr_NoMemory();
@@ -237,7 +255,9 @@ static PyObject *call_checked(Function *self, PyObject *const *args, size_t narg
     size_t count = (size_t)(sig->nparams + sig->nresults);
     wasmtime_val_t few[FEW], *vals = few;
     PyObject *result = NULL;
-    if (check_count(self, PyVectorcall_NARGS(nargsf), kwnames) < 0)
+    if (has_keywords(kwnames))
+        return call_with_keywords(self, args, PyVectorcall_NARGS(nargsf), kwnames);
+    if (check_count(self, PyVectorcall_NARGS(nargsf)) < 0)
         return NULL;
     if (count > FEW && !(vals = PyMem_New(wasmtime_val_t, count)))
         return PyErr_NoMemory();
@@ -260,10 +280,11 @@ static PyObject *call_checked(Function *self, PyObject *const *args, size_t narg
 
 /* The same for what nearly every call is: few and plain arguments, into a store where nobody is. Whatever is
  * not so is for the general ways above, with nothing done yet that they would do again. There is a function
- * for each kind of argument, since this is where the nanoseconds are.
+ * for each kind of argument, and with and without epochs, since this is where the nanoseconds are.
  */
 static inline __attribute__((always_inline)) PyObject *call_first(
-    Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames, enum kind kind) {
+    Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames, enum kind kind,
+    int epochs) {
     Guard *guard = self->guard;
     wasmtime_val_raw_t slots[FEW_PLAIN];
     wasm_trap_t *trap = NULL;
@@ -281,6 +302,8 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         Py_DECREF(self);
         return result;
     }
+    if (epochs)
+        epochs_calls->enter(guard->epochs);
     guard->caller = self->store;
     if (!self->keep_gil)
         thread = PyEval_SaveThread();
@@ -290,6 +313,8 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         PyEval_RestoreThread(thread);
     guard->released = NULL;
     guard->caller = NULL;
+    if (epochs)
+        epochs_calls->leave(guard->epochs);
     if (unlikely(error || trap)) {
         guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
@@ -308,7 +333,10 @@ static inline __attribute__((always_inline)) PyObject *call_first(
 
 #define CALL_FIRST(name, kind) \
     static PyObject *name(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) { \
-        return call_first(self, args, nargsf, kwnames, kind); \
+        return call_first(self, args, nargsf, kwnames, kind, 0); \
+    } \
+    static PyObject *name##_epochs(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) { \
+        return call_first(self, args, nargsf, kwnames, kind, 1); \
     }
 
 CALL_FIRST(call_first_i32, KIND_I32)
@@ -320,9 +348,13 @@ CALL_FIRST(call_first_mixed, KIND_OTHER)
 
 /* How a function is called: the quickest way that its signature allows. */
 static vectorcallfunc way_of(Function *self) {
-    static PyObject *(*const of_one_kind[])(Function *, PyObject *const *, size_t, PyObject *) = {
-        call_first_i32, call_first_i64, call_first_f32, call_first_f64, call_first_v128};
+    static PyObject *(*const of_one_kind[][2])(Function *, PyObject *const *, size_t, PyObject *) = {
+        {call_first_i32, call_first_i32_epochs},   {call_first_i64, call_first_i64_epochs},
+        {call_first_f32, call_first_f32_epochs},   {call_first_f64, call_first_f64_epochs},
+        {call_first_v128, call_first_v128_epochs},
+    };
     Signature *sig = self->signature;
+    int epochs = self->guard->epochs != NULL;
     if (!sig->plain)
         return (vectorcallfunc)call_checked;
     if (sig->slots > FEW_PLAIN)
@@ -333,9 +365,11 @@ static vectorcallfunc way_of(Function *self) {
     memcpy(self->params, sig->params, self->nparams);
     for (Py_ssize_t i = 1; i < sig->nparams; i++)
         if (sig->params[i] != sig->params[0])
-            return (vectorcallfunc)call_first_mixed;
+            return (vectorcallfunc)(epochs ? call_first_mixed_epochs : call_first_mixed);
     enum kind kind = sig->nparams ? sig->params[0] : self->result;
-    return (vectorcallfunc)(kind <= KIND_V128 ? of_one_kind[kind] : call_first_mixed);
+    if (kind <= KIND_V128)
+        return (vectorcallfunc)of_one_kind[kind][epochs];
+    return (vectorcallfunc)(epochs ? call_first_mixed_epochs : call_first_mixed);
 }
 
 static PyObject *call_unbound(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {

@@ -3,6 +3,8 @@
 
 __thread struct thread this_thread;
 
+const wrt_epochs_calls_t *epochs_calls;
+
 void learn_this_thread(void) {
     char here;
     this_thread.lowest_stack = (uintptr_t)&here - wrt_stack_left();
@@ -25,6 +27,7 @@ static void let_go(Guard *guard) {
     PyObject *pending = PyErr_Occurred() ? take_exception() : NULL;
     guard->context = NULL;
     guard->refs = NULL;
+    guard->epochs = NULL;
     Py_CLEAR(guard->lease);
     Py_CLEAR(guard->on_leave);
     PyDict_Clear(guard->hosts);
@@ -134,6 +137,62 @@ void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error,
         (unsigned long long)(uintptr_t)trap, raised);
     if (exception)
         set_exception(exception);
+}
+
+/* ---- Epochs ---- */
+
+/* Lets Python handle its signals, on its main thread, at a tick. What a handler raises comes out of the call. */
+static int serve(uintptr_t store) {
+    Guard *guard = (Guard *)store;
+    PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    PyThreadState *released = enter_python(guard, &ensured);
+    guard->released = NULL; /* whatever a handler enters next has its own way back */
+    int go_on = PyErr_CheckSignals() == 0;
+    if (!go_on)
+        Py_XSETREF(guard->raised, take_exception());
+    guard->released = released;
+    leave_python(released, ensured);
+    return go_on;
+}
+
+/* Its address, for the ticks, whose code is elsewhere. */
+int guard_add_serve(PyObject *module) {
+    PyObject *address = PyLong_FromVoidPtr((void *)serve);
+    int result = address ? PyModule_AddObjectRef(module, "SERVE", address) : -1;
+    Py_XDECREF(address);
+    return result;
+}
+
+PyDoc_STRVAR(use_epochs_doc, "use_epochs(address)\n--\n\nThe store's epochs, which live as long as it does.");
+
+static PyObject *guard_use_epochs(Guard *self, PyObject *address) {
+    wrt_epochs_t *epochs = PyLong_AsVoidPtr(address);
+    if (PyErr_Occurred())
+        return NULL;
+    self->epochs = epochs;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    set_time_limit_doc,
+    "set_time_limit(began, ends)\n--\n\nEnd what runs at this time of the monotonic clock, in nanoseconds.");
+
+static PyObject *guard_set_time_limit(Guard *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 2)
+        return PyErr_Format(PyExc_TypeError, "expected two times");
+    unsigned long long began = PyLong_AsUnsignedLongLong(args[0]), ends = PyLong_AsUnsignedLongLong(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    if (self->epochs)
+        epochs_calls->set_limit(self->epochs, began, ends);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(interrupt_doc, "interrupt()\n--\n\nEnd the call that is running, and say whether there is one.");
+
+static PyObject *guard_interrupt(Guard *self, PyObject *unused) {
+    (void)unused;
+    return PyBool_FromLong(self->epochs && epochs_calls->interrupt(self->epochs));
 }
 
 /* ---- The Python type ---- */
@@ -313,6 +372,9 @@ static PyMethodDef guard_methods[] = {
     {"__enter__", (PyCFunction)guard_enter_method, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
     {"running", (PyCFunction)guard_running, METH_O, NULL},
+    {"use_epochs", (PyCFunction)guard_use_epochs, METH_O, use_epochs_doc},
+    {"set_time_limit", (PyCFunction)(void (*)(void))guard_set_time_limit, METH_FASTCALL, set_time_limit_doc},
+    {"interrupt", (PyCFunction)guard_interrupt, METH_NOARGS, interrupt_doc},
     {"next_key", (PyCFunction)guard_next_key, METH_NOARGS, NULL},
     {"give_up", (PyCFunction)guard_give_up, METH_NOARGS, give_up_doc},
     {NULL},

@@ -20,7 +20,7 @@ typedef struct {
 #endif
 
 /* Take the GIL back for Python code: through the thread state that dropped it, where that is known. */
-static PyThreadState *enter_python(Guard *guard, PyGILState_STATE *ensured) {
+PyThreadState *enter_python(Guard *guard, PyGILState_STATE *ensured) {
     PyThreadState *released = guard->released;
     if (released == GIL_KEPT)
         return GIL_KEPT;
@@ -36,7 +36,7 @@ static PyThreadState *enter_python(Guard *guard, PyGILState_STATE *ensured) {
     return released;
 }
 
-static void leave_python(PyThreadState *released, PyGILState_STATE ensured) {
+void leave_python(PyThreadState *released, PyGILState_STATE ensured) {
     if (released == GIL_KEPT)
         return;
     if (released)

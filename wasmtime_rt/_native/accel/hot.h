@@ -67,12 +67,14 @@ static inline int guard_enter_running_inline(Guard *guard) {
     size_t needed = guard->activations ? STACK_MARGIN : guard->max_wasm_stack + STACK_MARGIN;
     if (stack_left() < needed)
         return guard_small_stack(guard, needed);
-    guard->activations++;
+    if (guard->activations++ == 0 && unlikely(guard->epochs))
+        epochs_calls->enter(guard->epochs);
     return 0;
 }
 
 static inline int guard_leave_running_inline(Guard *guard) {
-    guard->activations--;
+    if (--guard->activations == 0 && unlikely(guard->epochs))
+        epochs_calls->leave(guard->epochs);
     return guard_leave_inline(guard);
 }
 

@@ -103,6 +103,7 @@ static const struct {
     {"bad_results", offsetof(struct state, bad_results)},
     {"out_of_range", offsetof(struct state, out_of_range)},
     {"not_pinned", offsetof(struct state, not_pinned)},
+    {"keywords", offsetof(struct state, keywords)},
 };
 
 #define COUNT(array) (sizeof(array) / sizeof(*(array)))
@@ -132,6 +133,17 @@ static PyObject *accel_set_main_thread(PyObject *module, PyObject *ident) {
     if (PyErr_Occurred())
         return NULL;
     state->main_thread = thread;
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(epochs_calls_doc, "set_epochs_calls(address)\n--\n\nSay where the functions on epochs are.");
+
+static PyObject *accel_set_epochs_calls(PyObject *module, PyObject *address) {
+    const wrt_epochs_calls_t *calls = PyLong_AsVoidPtr(address);
+    (void)module;
+    if (PyErr_Occurred())
+        return NULL;
+    epochs_calls = calls;
     Py_RETURN_NONE;
 }
 
@@ -172,7 +184,7 @@ static int accel_exec(PyObject *module) {
         if (!*types[i].type || PyModule_AddType(module, *types[i].type) < 0)
             return -1;
     }
-    if (host_add_callbacks(module) < 0)
+    if (host_add_callbacks(module) < 0 || guard_add_serve(module) < 0)
         return -1;
     return PyModule_AddStringConstant(module, "VERSION", WRT_VERSION);
 }
@@ -212,6 +224,7 @@ static int accel_clear(PyObject *module) {
 static PyMethodDef accel_methods[] = {
     {"register", accel_register, METH_VARARGS, register_doc},
     {"set_main_thread", accel_set_main_thread, METH_O, main_thread_doc},
+    {"set_epochs_calls", accel_set_epochs_calls, METH_O, epochs_calls_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},

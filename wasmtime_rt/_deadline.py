@@ -1,0 +1,93 @@
+"""Time limits: how long the calls into a store may take by the clock on the wall.
+
+A limit is two times of the monotonic clock in the store's epochs, which the ticker's ticks look at: see
+``epochs.c``. Of the limits that are in force in a store, the one that ends first counts.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from ._lowlevel import lib
+from ._messages import no_keywords
+from .errors import StoreClosedError, WasmtimeError
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from .store import WasmStore
+
+_NEVER = 2**64 - 1
+
+
+class StoreDeadline:
+    """A time limit on the calls into a store while a ``with`` block runs, made by `WasmStore.deadline`."""
+
+    __slots__ = ("_began", "_ended", "_ends", "_seconds", "_store")
+
+    def __init__(self, store: WasmStore, seconds: float, what: str = "seconds") -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"{what}: expected a number of seconds, got {seconds!r}")
+        if not seconds >= 0:  # nor is it NaN
+            raise ValueError(f"{what}: expected 0 seconds or more, got {seconds!r}")
+        if not store._engine._has_epochs:
+            raise WasmtimeError("time limits need an engine with epochs: WasmConfig(epoch_interruption=True)")
+        self._store, self._seconds = store, seconds
+        self._began = self._ends = self._ended = 0
+
+    @property
+    def seconds(self) -> float:
+        """How many seconds the block's calls have."""
+        return self._seconds
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the block was entered, or that it took."""
+        return ((self._ended or time.monotonic_ns()) - self._began) / 1e9 if self._began else 0.0
+
+    def __enter__(self) -> Self:
+        if self._began:
+            raise WasmtimeError("this deadline was used already: call deadline() again")
+        if not self._store.is_valid:
+            raise StoreClosedError(f"store {self._store._core.number} was closed")
+        if not lib.wrt_ticker_start():
+            raise WasmtimeError("no thread can be started to keep the time")
+        self._began = time.monotonic_ns()
+        nanoseconds = self._seconds * 1e9
+        self._ends = self._began + int(nanoseconds) if nanoseconds < 2**62 else _NEVER
+        self._store._deadlines.append(self)
+        _apply(self._store)
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
+    ) -> None:
+        self._ended = time.monotonic_ns()
+        self._store._deadlines.remove(self)
+        _apply(self._store)
+
+    def __repr__(self) -> str:
+        return f"<StoreDeadline {self._seconds} seconds, {self.elapsed:.3f} elapsed>"
+
+
+def _apply(store: WasmStore) -> None:
+    """Make the limit that ends first count, whichever other threads come and go meanwhile."""
+    active = None
+    while active != store._deadlines:
+        active = store._deadlines.copy()
+        first = min(active, key=lambda deadline: deadline._ends, default=None)
+        store._core.set_time_limit(*(first._began, first._ends) if first else (0, _NEVER))
+
+
+def call_with_keywords(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
+    """Call a function of a store, whose one keyword is ``timeout``."""
+    timeout = keywords.pop("timeout", None)
+    if keywords:
+        no_keywords(function._name)
+    if timeout is None:
+        return function(*args)
+    with StoreDeadline(function._store, timeout, "timeout"):
+        return function(*args)

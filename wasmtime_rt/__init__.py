@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ._deadline import StoreDeadline
     from ._profile import StoreProfile
     from .annotations import F32, F64, I32, I64, V128
+    from .caller import WasmCaller, with_caller
     from .config import (
         OptimizationLevel,
         PoolingConfig,
@@ -118,6 +119,7 @@ _ROOMS = {
     "_deadline": "StoreDeadline",
     "_profile": "StoreProfile",
     "annotations": "F32 F64 I32 I64 V128",
+    "caller": "WasmCaller with_caller",
     "config": ("OptimizationLevel PoolingConfig ProfilingStrategy RegallocAlgorithm Strategy WasmConfig"),
     "engine": "WasmEngine",
     "errors": (
@@ -190,6 +192,9 @@ __all__ = [
     "WasmStore",
     "instantiate",
     "wat2wasm",
+    # Host functions
+    "WasmCaller",
+    "with_caller",
     # What instances export
     "TypedFunc",
     "WasmExports",

@@ -23,6 +23,7 @@ from ._deadline import call_with_keywords
 from ._failure import failure, is_thrown
 from ._lowlevel import NULL, Handle, address_of, ffi, lib
 from ._messages import bad_results, not_pinned, out_of_range, wrong_count
+from .annotations import with_caller
 from .types import WasmFuncType
 from .values import Where, number
 
@@ -270,28 +271,64 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
 class HostFunction:
     """A Python callable as WebAssembly sees it; the store's core owns it."""
 
-    __slots__ = ("function", "name", "resolved")
+    __slots__ = ("asks", "function", "name", "resolved")
 
     def __init__(self, function: Callable[..., Any], resolved: Signature, name: str) -> None:
-        self.function, self.resolved, self.name = function, resolved, name
+        self.asks = isinstance(function, with_caller)
+        self.function: Any = function.function if isinstance(function, with_caller) else function
+        self.resolved, self.name = resolved, name
 
-    def run_raw(self, slots: Any) -> None:
+    def run(self, core: StoreCore, caller: Any, given: Sequence[Any]) -> Any:
+        """Call it for the ``wasmtime_caller_t *`` ``caller``; what it returned."""
+        if not self.asks:
+            return self.function(*given)
+        asked = Caller._public._of(core.caller, caller)
+        try:
+            return self.function(asked, *given)
+        finally:
+            asked._expire()
+
+    def run_raw(self, core: StoreCore, caller: Any, slots: Any) -> None:
         """Call it with the arguments in ``slots``, and leave the results there."""
         buffer = ffi.buffer(slots, SLOT * self.resolved.slots)
-        returned = self.function(*self.resolved.unpack_params(buffer))
+        returned = self.run(core, caller, self.resolved.unpack_params(buffer))
         self.resolved.pack_results(returned, buffer, self.name)
 
-    def run_checked(self, core: StoreCore, args: Any, results: Any) -> None:
+    def run_checked(self, core: StoreCore, caller: Any, args: Any, results: Any) -> None:
         """Call it with values; the engine takes over the roots in ``results``."""
         store = core.caller
         if store is None:  # pragma: no cover  a call set it
             raise ReferenceError("the store is gone")
         with core as context:
             given = [from_val(store, context, args + i) for i in range(len(self.resolved.params))]
-        returned = self.resolved.split(self.function(*given), self.name)
+        returned = self.resolved.split(self.run(core, caller, given), self.name)
         with core as context:
             for i, (value, valtype) in enumerate(zip(returned, self.resolved.results, strict=True)):
                 to_val(store, context, value, valtype, results + i, Where(self.name, "result", i, valtype))
+
+
+class Caller:
+    """Who calls a host function, while that runs; the public class derives from it, and is what they get."""
+
+    __slots__ = ("_address", "_store")
+    _public: type[Caller]
+    _address: int
+    _store: WasmStore | None
+
+    def __init_subclass__(cls) -> None:
+        Caller._public = cls
+
+    def __init__(self) -> None:
+        raise TypeError(f"cannot create '{type(self).__name__}' instances")
+
+    @classmethod
+    def _of(cls, store: WasmStore | None, caller: Any) -> Caller:
+        self = object.__new__(cls)
+        self._store, self._address = store, address_of(caller)
+        return self
+
+    def _expire(self) -> None:
+        self._store, self._address = None, 0
 
 
 def new_host_function(
@@ -408,21 +445,21 @@ def _keep_raised(core: StoreCore, raised: BaseException) -> int:
     return answer
 
 
-def _wrt_python_host_call(store: int, host: int, _caller: Any, slots: Any, _count: int) -> int:
+def _wrt_python_host_call(store: int, host: int, caller: Any, slots: Any, _count: int) -> int:
     core = core_of(store)
     try:
-        core.hosts[host].run_raw(slots)
+        core.hosts[host].run_raw(core, caller, slots)
     except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
         return _keep_raised(core, raised)
     return 1
 
 
 def _wrt_python_host_call_values(
-    store: int, host: int, _caller: Any, args: Any, _nargs: int, results: Any, _nresults: int
+    store: int, host: int, caller: Any, args: Any, _nargs: int, results: Any, _nresults: int
 ) -> int:
     core = core_of(store)
     try:
-        core.hosts[host].run_checked(core, args, results)
+        core.hosts[host].run_checked(core, caller, args, results)
     except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
         return _keep_raised(core, raised)
     return 1

@@ -16,6 +16,7 @@ from ._backend import accel
 from ._convert import from_val, to_val
 from ._failure import failure
 from ._lowlevel import NULL, Handle, address_of, ffi, lib
+from .annotations import with_caller
 from .errors import WasmException
 from .types import WasmFuncType, WasmValType
 from .values import Where, number
@@ -71,13 +72,24 @@ class Memory(accel.Memory):  # type: ignore[misc]  # made at run time
         return memoryview(self)
 
 
+class Caller(accel.Caller):  # type: ignore[misc]  # made at run time
+    """Who calls a host function, while that runs; the public class derives from it, and is what they get."""
+
+    __slots__ = ()
+
+    def __init_subclass__(cls) -> None:
+        accel.register("caller_class", cls)
+
+
 def new_host_function(
     store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, out: bytearray, at: int
 ) -> None:
     """Make a function of ``store`` that calls ``function``: its ``wasmtime_func_t`` goes to ``out[at:]``."""
     core = store._core
     c_type = store._engine._c_functype(functype, core.engine)
-    accel.define(core, signature(functype), function, name, c_type.address, out, at)
+    asks = isinstance(function, with_caller)
+    called = function.function if isinstance(function, with_caller) else function
+    accel.define(core, signature(functype), called, name, asks, c_type.address, out, at)
 
 
 def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
@@ -131,7 +143,9 @@ class Hosts:
             A ``wasmtime_error_t *``.
         """
         resolved = signature(functype)
-        host = accel.host(resolved, function, name)
+        asks = isinstance(function, with_caller)
+        called = function.function if isinstance(function, with_caller) else function
+        host = accel.host(resolved, called, name, asks)
         self._made.append(host)
         env = ffi.cast("void *", id(host))  # in CPython the address
         if resolved.plain:

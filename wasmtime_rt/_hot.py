@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 from ._backend import accel
 
 # `Function` is what can be called: `_bind_to`, `_unbind`, `_map` and the call itself. `Memory` has `read`,
-# `write`, indexing and the buffer protocol. `new_host_function` makes a function out of a callable, and
-# `instantiate` an instance out of a module. `Hosts` are callables for any store, in what a linker prepares.
+# `write`, indexing and the buffer protocol. `new_host_function` makes a function out of a callable, which
+# gets a `Caller` where it asks for one, and `instantiate` an instance out of a module. `Hosts` are callables
+# for any store, in what a linker prepares.
 if TYPE_CHECKING or accel is None:
     from ._calls import (
+        Caller,
         Function,
         Hosts,
         Memory,
@@ -20,6 +22,7 @@ if TYPE_CHECKING or accel is None:
     )
 else:
     from ._fast import (
+        Caller,
         Function,
         Hosts,
         Memory,
@@ -29,6 +32,7 @@ else:
     )
 
 __all__ = [
+    "Caller",
     "Function",
     "Hosts",
     "Memory",

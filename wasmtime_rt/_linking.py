@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 from ._abstract import AbstractInstance
 from ._convert import check_store
 from ._hot import new_host_function
-from .annotations import ASYNC, check_callable, name_of
+from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
 from .func import TypedFunc, WasmFunc
@@ -49,7 +49,7 @@ class HostDefinition(Definition):
     __slots__ = ("function",)
 
     def __init__(self, function: Callable[..., Any], func_type: WasmFuncType | None) -> None:
-        self.function, self.type = check_callable(function), func_type
+        self.function, self.type = as_host_function(check_callable(function)), func_type
 
     def make(self, store: WasmStore, func_type: WasmFuncType, out: bytearray, at: int) -> None:
         """Make a function that calls it."""
@@ -200,7 +200,7 @@ def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int) ->
             item.make(store, wanted, out, at)
             return item.type or wanted
         if type(item) is FunctionType or not isinstance(item, StoreItem):
-            make_host_function(store, item, wanted, out, at)
+            make_host_function(store, as_host_function(item), wanted, out, at)
             return wanted
     made = isinstance(item, (StoreItem, WasmSharedMemory))
     placed: Any = item if made else WasmGlobal(store, wanted, item)

@@ -87,7 +87,7 @@ class Prepared:
         store: The only store that it serves, or ``None`` where it serves all of its engine's.
     """
 
-    __slots__ = ("_engine", "_found", "_hosts", "_pre", "_special", "_types", "_wasi", "store")
+    __slots__ = ("_engine", "_found", "_hosts", "_pre", "_special", "_tables", "_types", "_wasi", "store")
 
     def __init__(self, engine: WasmEngine, engine_pointer: Any, module: WasmModule, found: list[Any]) -> None:
         self._engine, self._found = engine, found
@@ -102,6 +102,7 @@ class Prepared:
             made = ffi.new("wasmtime_instance_pre_t **")
             check(lib.wasmtime_linker_instantiate_pre(linker.pointer, code, made), LinkError)
             self._pre = Handle(made[0], "wasmtime_instance_pre_delete", "WasmInstancePre")
+        self._tables = module._shape if module._shape.exported_tables else None
         self._special = self._wasi is not None or self.store is not None
 
     def instantiate(self, store: WasmStore, module: WasmModule) -> WasmInstance:
@@ -128,6 +129,8 @@ class Prepared:
         instance = _new(WasmInstance)
         instance._store, instance._module, instance._handle = store, module, handle
         instance._import_types = self._types
+        if self._tables is not None:
+            store._with_tables.append((handle, self._tables, self._types))
         return instance
 
 

@@ -261,6 +261,15 @@ def _externtype(pointer: Any, engine: Any, limits: TableLimits | None) -> WasmEx
     return WasmTagType(functype(lib.wasm_tagtype_functype(tag), engine))
 
 
+def extern_type(context: Any, item: Any, engine: Any, limits: TableLimits | None = None) -> WasmExternType:
+    """The type of the ``wasmtime_extern_t *`` ``item``; a table's ``limits`` the engine does not tell."""
+    c_type = lib.wasmtime_extern_type(context, item)
+    try:
+        return _externtype(c_type, engine, limits)
+    finally:
+        lib.wasm_externtype_delete(c_type)
+
+
 def module_imports(module: Any, engine: Any, shape: ModuleShape) -> tuple[WasmImportType, ...]:
     """The imports of a ``wasmtime_module_t *``, in order."""
     vector = ffi.new("wasm_importtype_vec_t *")

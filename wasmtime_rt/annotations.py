@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
-from types import BuiltinFunctionType, FunctionType
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Annotated, Any
 
 from .types import WasmFuncType, WasmValType
@@ -32,6 +32,89 @@ _SPELLINGS = (
 def name_of(function: Callable[..., Any]) -> str:
     """What error messages call ``function``."""
     return getattr(function, "__qualname__", None) or repr(function)
+
+
+class CallerBase:
+    """What a host function annotates its first parameter with to learn who calls it: `WasmCaller` is one."""
+
+    __slots__ = ()
+
+
+class with_caller:  # noqa: N801  a decorator
+    """A host function whose first parameter is who calls it, a `WasmCaller`, and no parameter of its type.
+
+    A function whose first parameter is annotated `WasmCaller` is one without this; it is for callables that
+    cannot be annotated.
+
+    >>> import wasmtime_rt as w
+    >>> peek = w.with_caller(lambda caller, at: caller.get_memory()[at])
+    >>> engine = w.WasmEngine()
+    >>> module = w.WasmModule(engine, '''(module
+    ...     (import "env" "peek" (func $peek (param i32) (result i32)))
+    ...     (memory (export "memory") 1) (data (i32.const 7) "*")
+    ...     (func (export "f") (result i32) (call $peek (i32.const 7))))''')
+    >>> w.WasmInstance(w.WasmStore(engine), module, {"env": {"peek": peek}}).exports.f()
+    42
+
+    Args:
+        function: Any callable that a host function can be made of.
+
+    Raises:
+        TypeError: It cannot be called, or is an ``async def``.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        if isinstance(function, with_caller):
+            raise TypeError(f"{name_of(function)} takes its caller already")
+        from . import caller  # noqa: F401, PLC0415  whose class the hot path must know by now
+
+        self.function = check_callable(function)
+        for name in ("__name__", "__qualname__", "__doc__"):
+            setattr(self, name, getattr(function, name, None))
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the function, with a caller of one's own."""
+        return self.function(*args, **kwargs)
+
+    def __repr__(self) -> str:
+        return f"with_caller({self.function!r})"
+
+
+def _is_caller(hint: Any, function: FunctionType) -> bool:
+    """Whether the annotation ``hint`` of ``function`` is a class of callers, without evaluating text."""
+    if isinstance(hint, str):
+        hint = hint.strip("\"' ")
+        if hint == "WasmCaller" or hint.endswith(".WasmCaller"):  # what only type checkers import, too
+            return True
+        hint = function.__globals__.get(hint)
+    return isinstance(hint, type) and issubclass(hint, CallerBase)
+
+
+def asks_for_caller(function: Any) -> bool:
+    """Whether the first parameter of ``function`` is annotated `WasmCaller`."""
+    position = 0
+    if type(function) is not FunctionType:
+        position = 1  # after the object
+        is_method = isinstance(function, MethodType)
+        called = function.__func__ if is_method else getattr(type(function), "__call__", None)  # noqa: B004
+        if type(called) is not FunctionType:
+            return False
+        function = called
+    if not function.__annotations__:  # the fast way, for most
+        return False
+    while isinstance(
+        inner := function.__dict__.get("__wrapped__"), FunctionType
+    ):  # its annotations are copies
+        function = inner
+    code = function.__code__
+    return code.co_argcount > position and _is_caller(
+        function.__annotations__.get(code.co_varnames[position]), function
+    )
+
+
+def as_host_function(function: Callable[..., Any]) -> Callable[..., Any]:
+    """``function``, wrapped in `with_caller` where its annotations ask for its caller."""
+    return with_caller(function) if asks_for_caller(function) else function
 
 
 def check_callable(function: object) -> Callable[..., Any]:
@@ -68,22 +151,27 @@ def signature_of(function: Callable[..., Any]) -> WasmFuncType:
 
     Args:
         function: A function whose parameters are all annotated with the aliases of this module, a
-            `WasmValType`, or ``float``; its result with one of these, ``None``, or a ``tuple`` of them.
+            `WasmValType`, or ``float``; its result with one of these, ``None``, or a ``tuple`` of them. A
+            first parameter `WasmCaller` is not part of the signature.
 
     Raises:
         TypeError: An annotation is missing, is a plain ``int``, or is no WebAssembly type.
     """
     import inspect  # noqa: PLC0415
 
+    asks = isinstance(function, with_caller) or asks_for_caller(function)
+    if isinstance(function, with_caller):
+        function = function.function
+    known = {"WasmCaller": CallerBase} if asks else None  # which perhaps only type checkers import
     try:
         signature = inspect.signature(function)
-        hints = typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+        hints = typing.get_type_hints(inspect.unwrap(function), localns=known, include_extras=True)
     except (TypeError, ValueError, NameError) as problem:
         raise TypeError(
             f"host function {name_of(function)}: no readable signature ({problem}); {_SPELLINGS}"
         ) from None
     params = []
-    for parameter in signature.parameters.values():
+    for parameter in list(signature.parameters.values())[asks:]:
         where = f"host function {name_of(function)}, parameter {parameter.name}"
         if parameter.kind not in {parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD}:
             raise TypeError(f"{where}: only positional parameters have a WebAssembly type; {_SPELLINGS}")

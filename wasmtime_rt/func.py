@@ -14,7 +14,7 @@ from ._hot import Function, new_host_function
 from ._lowlevel import NULL, ffi, lib
 from ._messages import wrong_count
 from ._reflect import functype
-from .annotations import check_callable, name_of, signature_of
+from .annotations import as_host_function, check_callable, name_of, signature_of
 from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
@@ -74,6 +74,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         if type is not None and not isinstance(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {type!r}")
         func_type = signature_of(function) if type is None else type
+        function = as_host_function(function)
         name, made = name_of(function), bytearray(ffi.sizeof("wasmtime_func_t"))
         new_host_function(store, function, func_type, name, made, 0)
         handle = ffi.new("wasmtime_func_t *")

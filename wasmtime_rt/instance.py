@@ -88,7 +88,48 @@ class WasmExports(Mapping[str, WasmExtern]):
         return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"
 
 
-class WasmInstance(AbstractInstance):
+class ByName:
+    """What has exports by name: looking one up, and checking its kind."""
+
+    __slots__ = ()
+
+    def _find(self, name: str) -> WasmExtern:
+        raise NotImplementedError
+
+    @overload
+    def get_export(self, name: str) -> WasmExtern: ...
+    @overload
+    def get_export(self, name: str, kind: type[E]) -> E: ...
+    def get_export(self, name: str, kind: Any = None) -> Any:
+        """The export called ``name``, checked to be of ``kind`` if that is given.
+
+        Raises:
+            KeyError: There is none.
+            TypeError: It is of another kind.
+        """
+        found = self._find(name)
+        if kind is not None and not isinstance(found, kind):
+            raise TypeError(f"export {name!r}: expected a {kind.__name__}, got {found!r}")
+        return found
+
+    def get_func(self, name: str) -> WasmFunc:
+        """The function exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmFunc)
+
+    def get_memory(self, name: str = "memory") -> WasmMemory:
+        """The memory exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmMemory)
+
+    def get_global(self, name: str) -> WasmGlobal:
+        """The global exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmGlobal)
+
+    def get_table(self, name: str) -> WasmTable:
+        """The table exported as ``name``; `KeyError` or `TypeError` if it is none."""
+        return self.get_export(name, WasmTable)
+
+
+class WasmInstance(ByName, AbstractInstance):
     """A module brought to life in a store.
 
     >>> import wasmtime_rt as w
@@ -162,6 +203,8 @@ class WasmInstance(AbstractInstance):
                 raise LinkError(str(problem)) from None
             raise
         self._store, self._module, self._handle, self._import_types = store, module, handle, import_types
+        if module._shape.exported_tables:
+            store._with_tables.append((handle, module._shape, import_types))
 
     @property
     def store(self) -> WasmStore:
@@ -186,39 +229,10 @@ class WasmInstance(AbstractInstance):
             self._exports = WasmExports(types, find)
         return self._exports
 
-    # ---- By name and kind
+    # ---- By name
 
-    @overload
-    def get_export(self, name: str) -> WasmExtern: ...
-    @overload
-    def get_export(self, name: str, kind: type[E]) -> E: ...
-    def get_export(self, name: str, kind: Any = None) -> Any:
-        """The export called ``name``, checked to be of ``kind`` if that is given.
-
-        Raises:
-            KeyError: There is none; the text lists what there is.
-            TypeError: It is of another kind.
-        """
-        found = self.exports[name]
-        if kind is not None and not isinstance(found, kind):
-            raise TypeError(f"export {name!r}: expected a {kind.__name__}, got {found!r}")
-        return found
-
-    def get_func(self, name: str) -> WasmFunc:
-        """The function exported as ``name``; `KeyError` or `TypeError` if it is none."""
-        return self.get_export(name, WasmFunc)
-
-    def get_memory(self, name: str = "memory") -> WasmMemory:
-        """The memory exported as ``name``; `KeyError` or `TypeError` if it is none."""
-        return self.get_export(name, WasmMemory)
-
-    def get_global(self, name: str) -> WasmGlobal:
-        """The global exported as ``name``; `KeyError` or `TypeError` if it is none."""
-        return self.get_export(name, WasmGlobal)
-
-    def get_table(self, name: str) -> WasmTable:
-        """The table exported as ``name``; `KeyError` or `TypeError` if it is none."""
-        return self.get_export(name, WasmTable)
+    def _find(self, name: str) -> WasmExtern:
+        return self.exports[name]
 
     def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the function exported as ``name``, as a `WasmFunc` is called."""

@@ -56,6 +56,8 @@ class WasmMemory(Memory, MemoryAccess, StoreItem, AbstractMemory):
     __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_stays", "_type")
     _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_MEMORY
     _FIELD: ClassVar[str] = "memory"
+    #: What in its handle tells two memories apart.
+    _WORDS: ClassVar[tuple[str, ...]] = ("__private1", "__private2")
 
     def __init__(self, store: WasmStore, type: WasmMemoryType) -> None:  # noqa: A002
         begin(self, "_handle")
@@ -72,7 +74,7 @@ class WasmMemory(Memory, MemoryAccess, StoreItem, AbstractMemory):
         self._adopt(store, handle, type)
 
     def _adopt(self, store: WasmStore, handle: Any, memory_type: WasmMemoryType) -> None:
-        self._place(store, handle, same_words(handle, "__private1", "__private2"))
+        self._place(store, handle, same_words(handle, *self._WORDS))
         self._type = memory_type
         self._stays = memory_type.shared or _reach(memory_type) <= store._engine._memories_stay_below
         self._bind_to(store, handle, pinned=self._stays)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _hot  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
 from ._abstract import AbstractStore
+from ._binary import ModuleShape
 from ._core import StoreCore
 from ._deadline import StoreDeadline
 from ._failure import check
@@ -82,6 +83,8 @@ class WasmStore(AbstractStore):
     _epochs: Any = None  # a wrt_epochs_t *, where the engine has epochs: valid inside the guard
     _deadlines: list[StoreDeadline]  # those that are in force, where the engine has epochs
     _profile: StoreProfile | None = None  # the one that is running
+    _memory_types: dict[tuple[int, ...], Any]  # by handle, for `caller`
+    _with_tables: list[tuple[bytes, ModuleShape, list[Any]]]  # instances that export tables: see `caller`
 
     data: Any
     """Any object that the program keeps with the store."""
@@ -104,6 +107,7 @@ class WasmStore(AbstractStore):
         core, handle = StoreCore(), engine._handle
         core.open(handle.get(), handle.address, engine._max_wasm_stack)
         self._core = core
+        self._memory_types, self._with_tables = {}, []
         if limits is not None:
             self._core.limit(limits._as_arguments())
         if engine._has_epochs:

@@ -41,6 +41,8 @@ class WasmTable(StoreItem, AbstractTable):
     __slots__ = ("__weakref__", "_handle", "_identity", "_length", "_store", "_type")
     _KIND: ClassVar[int] = lib.WASMTIME_EXTERN_TABLE
     _FIELD: ClassVar[str] = "table"
+    #: What in its handle tells two tables apart.
+    _WORDS: ClassVar[tuple[str, ...]] = ("__private1", "__private2")
 
     def __init__(self, store: WasmStore, type: WasmTableType, init: Any = None) -> None:  # noqa: A002
         begin(self, "_handle")
@@ -59,7 +61,7 @@ class WasmTable(StoreItem, AbstractTable):
 
     def _adopt(self, store: WasmStore, handle: Any, table_type: WasmTableType) -> None:
         self._store = store
-        self._place(store, handle, same_words(handle, "__private1", "__private2"))
+        self._place(store, handle, same_words(handle, *self._WORDS))
         self._type = table_type
         self._length = table_type.min
 

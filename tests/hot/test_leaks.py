@@ -41,6 +41,7 @@ from wasmtime_rt import (
     WasmValType,
     WasmValue,
     backend,
+    with_caller,
 )
 from wasmtime_rt._backend import accel
 
@@ -368,6 +369,47 @@ def host_functions_that_catch(world):
 
     world.does = does
     return lambda: world.exports.host(5)
+
+
+@scenario
+def host_functions_that_ask_for_their_caller(world):
+    exports = WasmInstance(
+        world.store,
+        WasmModule(
+            world.engine,
+            """(module (import "" "h" (func $h (param i32) (result i32)))
+                (import "" "r" (func $r (param externref) (result externref)))
+                (memory (export "m") 1 1) (table (export "t") 1 1 externref) (global (export "g") i32 (i32.const 0))
+                (func (export "host") (param i32) (result i32) (call $h (local.get 0)))
+                (func (export "ref") (param externref) (result externref) (call $r (local.get 0))))""",
+        ),
+        [
+            with_caller(lambda caller, value: world.does((caller, value))),
+            with_caller(lambda caller, value: world.does((caller, value))),
+        ],
+    ).exports
+
+    def looks(given):
+        for name in "mtg":
+            given[0].get_export(name)
+        with contextlib.suppress(KeyError):
+            given[0].get_export("absent")
+        return given[1]
+
+    def fails(given):
+        raise Failure(given[0])
+
+    def turn():
+        world.does = looks
+        exports.host(5)
+        exports.ref(world.thing)
+        world.does = fails
+        with contextlib.suppress(Failure):
+            exports.host(5)
+        with contextlib.suppress(Failure):
+            exports.ref(world.thing)
+
+    return turn
 
 
 @scenario

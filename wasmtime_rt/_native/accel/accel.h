@@ -23,7 +23,7 @@
 
 struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
-        *view_type, *owned_type;
+        *view_type, *owned_type, *caller_type;
     unsigned long main_thread; /* the one that ends the interpreter */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
@@ -34,6 +34,7 @@ struct state {
     PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */
     PyObject *throw;        /* (store, exception) -> the address of the trap to answer with */
+    PyObject *caller_class; /* of who calls a host function, derived from Caller */
     PyObject *value_class;  /* of what is no host object: values that know their type */
     PyObject *to_val;       /* (store, value, type, address, name, what, index): write a wasmtime_val_t */
     PyObject *from_val;     /* (store, address) -> object */
@@ -142,7 +143,7 @@ typedef struct {
 PyObject *function_map(PyObject *self, PyObject *args);
 
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
-    view_spec;
+    view_spec, caller_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
 PyObject *host_new(PyObject *module, PyObject *args);
 int host_add_callbacks(PyObject *module);

@@ -9,7 +9,15 @@ typedef struct {
     Signature *signature;
     PyObject *function;
     PyObject *name;
+    char with_caller; /* whether the function takes who calls it first */
 } Host;
+
+/* Who calls a host function, for as long as that runs. The object model derives a class from it. */
+typedef struct {
+    PyObject_HEAD
+    wasmtime_caller_t *caller; /* NULL once the host function has returned, */
+    PyObject *store;           /* and so is the public store */
+} Caller;
 
 #define FEW 16
 
@@ -88,21 +96,45 @@ static PyObject *split(Host *self, PyObject *returned) {
     return NULL;
 }
 
-static int call_raw(Host *self, wasmtime_val_raw_t *slots) {
+static PyObject *new_caller(Host *self, wasmtime_caller_t *caller) {
+    PyTypeObject *type = (PyTypeObject *)self->state->caller_class;
+    Caller *made = (Caller *)type->tp_alloc(type, 0);
+    if (made) {
+        made->caller = caller;
+        made->store = Py_XNewRef(guard_of(caller)->caller);
+    }
+    return (PyObject *)made;
+}
+
+/* The host function has returned: what kept its caller finds nothing there. */
+static void expire(PyObject *given) {
+    Caller *caller = (Caller *)given;
+    caller->caller = NULL;
+    Py_CLEAR(caller->store);
+}
+
+static int call_raw(Host *self, wasmtime_caller_t *caller, wasmtime_val_raw_t *slots) {
     Signature *sig = self->signature;
-    PyObject *few[FEW + 1], **args = few;
-    Py_ssize_t made = 0;
+    PyObject *few[FEW + 2], **args = few;
+    Py_ssize_t made = 0, first = self->with_caller;
     int result = -1;
     PyObject *returned = NULL;
-    if (sig->nparams > FEW && !(args = PyMem_New(PyObject *, (size_t)sig->nparams + 1))) {
+    if (sig->nparams > FEW && !(args = PyMem_New(PyObject *, (size_t)sig->nparams + 2))) {
         PyErr_NoMemory();
         return -1;
     }
-    for (; made < sig->nparams; made++)
-        if (!(args[made + 1] = unpack_number(sig->params[made], slots + made)))
+    if (first) {
+        if (!(args[1] = new_caller(self, caller)))
+            goto done;
+        made = 1;
+    }
+    for (; made < first + sig->nparams; made++)
+        if (!(args[made + 1] = unpack_number(sig->params[made - first], slots + made - first)))
             goto done;
     returned = PyObject_Vectorcall(
-        self->function, args + 1, (size_t)sig->nparams | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+        self->function, args + 1, (size_t)made | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+    if (first)
+        expire(args[1]);
     if (!returned)
         goto done;
     if (sig->nresults == 1) {
@@ -135,7 +167,7 @@ static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_
     (void)count;
     guard->released = NULL; /* whatever Python enters next has its own way back */
     Py_INCREF(self);
-    wasm_trap_t *failed = call_raw(self, slots) < 0 ? trap(guard) : NULL;
+    wasm_trap_t *failed = call_raw(self, caller, slots) < 0 ? trap(guard) : NULL;
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
@@ -154,17 +186,28 @@ static PyObject *argument(Host *self, PyObject *store, enum kind kind, const was
 }
 
 static int call_checked(
-    Host *self, PyObject *store, const wasmtime_val_t *args, wasmtime_val_t *results) {
+    Host *self, wasmtime_caller_t *caller, PyObject *store, const wasmtime_val_t *args, wasmtime_val_t *results) {
     Signature *sig = self->signature;
-    PyObject *given = PyTuple_New(sig->nparams), *returned = NULL, *items = NULL;
+    Py_ssize_t first = self->with_caller;
+    PyObject *given = PyTuple_New(first + sig->nparams), *who = NULL, *returned = NULL, *items = NULL;
     int result = -1;
-    for (Py_ssize_t i = 0; given && i < sig->nparams; i++) {
+    if (!given)
+        goto done;
+    if (first) {
+        if (!(who = new_caller(self, caller)))
+            goto done;
+        PyTuple_SET_ITEM(given, 0, Py_NewRef(who));
+    }
+    for (Py_ssize_t i = 0; i < sig->nparams; i++) {
         PyObject *item = argument(self, store, sig->params[i], args + i);
         if (!item)
             goto done;
-        PyTuple_SET_ITEM(given, i, item);
+        PyTuple_SET_ITEM(given, first + i, item);
     }
-    if (!given || !(returned = PyObject_CallObject(self->function, given)) || !(items = split(self, returned)))
+    returned = PyObject_CallObject(self->function, given);
+    if (who)
+        expire(who);
+    if (!returned || !(items = split(self, returned)))
         goto done;
     result = 0;
     for (Py_ssize_t i = 0; result == 0 && i < sig->nresults; i++) {
@@ -176,6 +219,9 @@ static int call_checked(
         Py_XDECREF(done);
     }
 done:
+    if (who)
+        expire(who); /* an argument could not be made, perhaps */
+    Py_XDECREF(who);
     Py_XDECREF(given);
     Py_XDECREF(returned);
     Py_XDECREF(items);
@@ -193,7 +239,7 @@ static wasm_trap_t *checked_callback(
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = Py_NewRef(guard->caller);
-    wasm_trap_t *failed = call_checked(self, store, args, results) < 0 ? trap(guard) : NULL;
+    wasm_trap_t *failed = call_checked(self, caller, store, args, results) < 0 ? trap(guard) : NULL;
     Py_DECREF(store);
     Py_DECREF(self);
     guard->released = released;
@@ -203,24 +249,27 @@ static wasm_trap_t *checked_callback(
 
 /* ---- Making them ---- */
 
-static Host *make_host(struct state *state, PyObject *signature, PyObject *function, PyObject *name) {
+static Host *make_host(
+    struct state *state, PyObject *signature, PyObject *function, PyObject *name, int with_caller) {
     Host *self = (Host *)state->host_type->tp_alloc(state->host_type, 0);
     if (self) {
         self->state = state;
         self->signature = (Signature *)Py_NewRef(signature);
         self->function = Py_NewRef(function);
         self->name = Py_NewRef(name);
+        self->with_caller = with_caller != 0;
     }
     return self;
 }
 
-/* host(signature, function, name) -> what the callbacks take the address of, to be kept while they may run */
+/* host(signature, function, name, with_caller) -> what the callbacks take the address of, to be kept while they may run */
 PyObject *host_new(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
     PyObject *signature, *function, *name;
-    if (!PyArg_ParseTuple(args, "O!OU", state->signature_type, &signature, &function, &name))
+    int with_caller;
+    if (!PyArg_ParseTuple(args, "O!OUp", state->signature_type, &signature, &function, &name, &with_caller))
         return NULL;
-    return (PyObject *)make_host(state, signature, function, name);
+    return (PyObject *)make_host(state, signature, function, name, with_caller);
 }
 
 /* The callbacks as addresses, for definitions that no store is part of. */
@@ -234,9 +283,9 @@ int host_add_callbacks(PyObject *module) {
 
 /* Make a function of the store that calls `function`. Inside the guard. */
 static int make_func(
-    Guard *guard, PyObject *signature, PyObject *function, PyObject *name, const wasm_functype_t *type,
-    wasmtime_func_t *func) {
-    Host *self = make_host(guard->state, signature, function, name);
+    Guard *guard, PyObject *signature, PyObject *function, PyObject *name, int with_caller,
+    const wasm_functype_t *type, wasmtime_func_t *func) {
+    Host *self = make_host(guard->state, signature, function, name, with_caller);
     PyObject *address = self ? PyLong_FromVoidPtr(self) : NULL;
     int result = -1;
     /* The store owns it from before the engine knows of it. */
@@ -252,16 +301,17 @@ static int make_func(
     return result;
 }
 
-/* define(guard, signature, function, name, functype address, bytes to write into, where) */
+/* define(guard, signature, function, name, with_caller, functype address, bytes to write into, where) */
 PyObject *host_define(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
     PyObject *guard_object, *signature, *function, *name;
     unsigned long long type;
     Py_buffer out;
     Py_ssize_t at;
+    int with_caller;
     if (!PyArg_ParseTuple(
-            args, "O!O!OUKw*n", state->guard_type, &guard_object, state->signature_type, &signature, &function,
-            &name, &type, &out, &at))
+            args, "O!O!OUpKw*n", state->guard_type, &guard_object, state->signature_type, &signature, &function,
+            &name, &with_caller, &type, &out, &at))
         return NULL;
     Guard *guard = (Guard *)guard_object;
     PyObject *result = NULL;
@@ -269,7 +319,8 @@ PyObject *host_define(PyObject *module, PyObject *args) {
     if (at < 0 || out.len < (Py_ssize_t)sizeof func || at > out.len - (Py_ssize_t)sizeof func) {
         PyErr_SetString(PyExc_ValueError, "the bytes to write into are too few");
     } else if (guard_enter(guard) == 0) {
-        if (make_func(guard, signature, function, name, (const void *)(uintptr_t)type, &func) == 0) {
+        const wasm_functype_t *functype = (const void *)(uintptr_t)type;
+        if (make_func(guard, signature, function, name, with_caller, functype, &func) == 0) {
             memcpy((char *)out.buf + at, &func, sizeof func);
             result = Py_NewRef(Py_None);
         }
@@ -280,7 +331,46 @@ PyObject *host_define(PyObject *module, PyObject *args) {
     return result;
 }
 
-/* ---- The Python type ---- */
+/* ---- The Python types ---- */
+
+static int caller_traverse(Caller *self, visitproc visit, void *arg) {
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(self->store);
+    return 0;
+}
+
+static int caller_clear(Caller *self) {
+    Py_CLEAR(self->store);
+    return 0;
+}
+
+static void caller_dealloc(Caller *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_XDECREF(self->store);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+static PyMemberDef caller_members[] = {
+    {"_address", T_ULONGLONG, offsetof(Caller, caller), READONLY, "The ``wasmtime_caller_t *``, or 0."},
+    {"_store", T_OBJECT, offsetof(Caller, store), READONLY, "The public store, or None."},
+    {NULL},
+};
+
+static PyType_Slot caller_slots[] = {
+    {Py_tp_doc, "Who calls a host function, while that runs."},
+    {Py_tp_traverse, caller_traverse},
+    {Py_tp_clear, caller_clear},
+    {Py_tp_dealloc, caller_dealloc},
+    {Py_tp_members, caller_members},
+    {0, NULL},
+};
+
+PyType_Spec caller_spec = {
+    "wasmtime_rt._accel.Caller", sizeof(Caller), 0,
+    Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_DISALLOW_INSTANTIATION, caller_slots,
+};
 
 static int host_traverse(Host *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));

@@ -97,6 +97,7 @@ static const struct {
     {"failure", offsetof(struct state, failure)},
     {"wasm_exception", offsetof(struct state, wasm_exception)},
     {"throw", offsetof(struct state, throw)},
+    {"caller_class", offsetof(struct state, caller_class)},
     {"value_class", offsetof(struct state, value_class)},
     {"to_val", offsetof(struct state, to_val)},
     {"from_val", offsetof(struct state, from_val)},
@@ -177,7 +178,7 @@ static int accel_exec(PyObject *module) {
         {&state->lease_type, &lease_spec},         {&state->signature_type, &signature_spec},
         {&state->function_type, &function_spec},   {&state->host_type, &host_spec},
         {&state->memory_type, &memory_spec},       {&state->view_type, &view_spec},
-        {&state->owned_type, &owned_spec},
+        {&state->owned_type, &owned_spec},         {&state->caller_type, &caller_spec},
     };
     for (size_t i = 0; i < COUNT(types); i++) {
         *types[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, types[i].spec, NULL);
@@ -200,6 +201,7 @@ static int accel_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->memory_type);
     Py_VISIT(state->view_type);
     Py_VISIT(state->owned_type);
+    Py_VISIT(state->caller_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_VISIT(*SLOT(state, REGISTERED[i]));
     return 0;
@@ -216,6 +218,7 @@ static int accel_clear(PyObject *module) {
     Py_CLEAR(state->memory_type);
     Py_CLEAR(state->view_type);
     Py_CLEAR(state->owned_type);
+    Py_CLEAR(state->caller_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_CLEAR(*SLOT(state, REGISTERED[i]));
     return 0;

@@ -18,6 +18,7 @@ from ._version import __version__
 TYPE_CHECKING = False  # as in `typing`, which takes its time to import
 
 if TYPE_CHECKING:
+    from . import v128
     from ._abstract import (
         AbstractConfig,
         AbstractEngine,
@@ -143,6 +144,7 @@ _ROOMS = {
         "DefinedType WasmExportType WasmExternType WasmFieldType WasmFuncType WasmGlobalType "
         "WasmImportType WasmLimits WasmMemoryType WasmTableType WasmTagType WasmValType"
     ),
+    "v128": "",  # a room that is a name itself
     "values": (
         "WasmExternRef WasmF32 WasmF64 WasmFuncRef WasmI31 WasmI32 WasmI64 WasmV128 "
         "WasmValue from_wasm is_wasm_convertible to_wasm"
@@ -241,6 +243,7 @@ __all__ = [
     "from_wasm",
     "is_wasm_convertible",
     "to_wasm",
+    "v128",
     # WASI
     "WasiConfig",
     "WritableDir",

@@ -198,7 +198,7 @@ class WasmValue(WasmtimeValue, Generic[T]):
 
     @staticmethod
     def v128(value: bytes) -> WasmValue[bytes]:
-        """A vector: 16 bytes, lane 0 first."""
+        """A vector: 16 bytes, lane 0 first. The functions of `wasmtime_rt.v128` make them of lanes."""
         return to_wasm(value, WasmValType.V128)
 
     @staticmethod

@@ -39,6 +39,8 @@ class WasmCaller(Caller, ByName, CallerBase):
     ...     (func (export "run") (call $say (i32.const 8) (i32.const 5))))''')
     >>> w.WasmInstance(w.WasmStore(engine), module, {"env": {"say": say}}).exports.run()
     hello
+
+    C API: ``wasmtime_caller_export_get``, ``wasmtime_extern_type``.
     """
 
     __slots__ = ("__weakref__",)

@@ -144,7 +144,7 @@ class PoolingConfig(Settings):
         TypeError: A setting is unknown, or has a value of the wrong type.
         ValueError: A value is out of range.
 
-    C API: ``wasmtime_pooling_allocation_config_new`` and its setters.
+    C API: ``wasmtime_pooling_allocation_config_*``, ``wasmtime_pooling_allocation_strategy_set``.
     """
 
     __slots__ = ()
@@ -220,7 +220,7 @@ class WasmConfig(Settings, AbstractConfig):
         TypeError: A setting is unknown, or has a value of the wrong type.
         ValueError: A value is out of range.
 
-    C API: ``wasm_config_new`` and ``wasmtime_config_*``.
+    C API: ``wasm_config_*``, ``wasmtime_config_*``.
     """
 
     __slots__ = ()

@@ -38,7 +38,7 @@ class WasmEngine(AbstractEngine):
         WasmtimeError: The settings do not go together, or cannot be met here. What no rule can judge is
             tried in another process first, once per value.
 
-    C API: ``wasm_engine_new_with_config``.
+    C API: ``wasm_engine_new_with_config``, ``wasm_engine_delete``.
     """
 
     __slots__ = (
@@ -81,6 +81,17 @@ class WasmEngine(AbstractEngine):
     def config(self) -> WasmConfig:
         """The settings that it was made with."""
         return self._config
+
+    @property
+    def is_pulley(self) -> bool:
+        """Whether it compiles for Pulley, the engine's interpreter, instead of this machine.
+
+        Raises:
+            ClosedError: The engine was closed.
+
+        C API: ``wasmtime_engine_is_pulley``.
+        """
+        return bool(lib.wasmtime_engine_is_pulley(self._handle.get()))
 
     def increment_epoch(self) -> None:
         """Move the engine's epoch on by one tick: stores whose deadline it reaches trap.

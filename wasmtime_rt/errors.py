@@ -37,6 +37,8 @@ class WasmtimeError(Exception):
 
     Attributes:
         message: The whole text, as in ``str(error)``.
+
+    C API: ``wasmtime_error_message``, ``wasmtime_error_delete``.
     """
 
     @property
@@ -143,6 +145,8 @@ class WasmFrame(Record):
         module_name: The module's name from the same section, if it has one.
         func_offset: Byte offset of the instruction from the start of the function.
         module_offset: Byte offset of the instruction from the start of the module.
+
+    C API: ``wasm_frame_*``, ``wasmtime_frame_*``.
     """
 
     func_index: int
@@ -163,6 +167,9 @@ class WasmTrap(WasmtimeError):
     Attributes:
         code: Why, or ``None`` where the engine gives no code.
         frames: The calls that were active, innermost first.
+
+    C API: ``wasm_trap_message``, ``wasm_trap_trace``, ``wasm_trap_delete``, ``wasmtime_trap_code``,
+    ``wasmtime_trap_new``, ``wasmtime_error_wasm_trace``.
     """
 
     def __init__(
@@ -230,6 +237,9 @@ class WasmException(WasmtimeError):
         tag: Its tag.
         payload: What it carries, as a tuple.
         frames: The calls that were active when nothing caught it, innermost first.
+
+    C API: ``wasmtime_exnref_*``, ``wasmtime_context_set_exception``, ``wasmtime_context_has_exception``,
+    ``wasmtime_context_take_exception``.
     """
 
     def __init__(self, tag: Any, *payload: Any) -> None:
@@ -251,6 +261,8 @@ class WasmExit(WasmtimeError):
 
     Attributes:
         code: The exit code, 0 to 255 for well-behaved programs.
+
+    C API: ``wasmtime_error_exit_status``.
     """
 
     def __init__(self, code: int) -> None:

@@ -55,7 +55,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         StoreClosedError: The store was closed.
 
     C API: ``wasmtime_func_new``, ``wasmtime_func_new_unchecked``, ``wasmtime_func_call``,
-    ``wasmtime_func_call_unchecked``.
+    ``wasmtime_func_call_unchecked``, ``wasmtime_func_type``.
     """
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_type")

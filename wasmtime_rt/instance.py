@@ -218,7 +218,10 @@ class WasmInstance(ByName, AbstractInstance):
 
     @property
     def exports(self) -> WasmExports:
-        """What it exports, as a mapping in export order that also answers attributes."""
+        """What it exports, as a mapping in export order that also answers attributes.
+
+        C API: ``wasmtime_instance_export_get``.
+        """
         if self._exports is None:
             types = {export.name: export.type for export in self._module.exports}
             for name, position in self._module._shape.passed_on.items():

@@ -52,7 +52,8 @@ class WasmLinker(WasmtimeResource):
         engine: The engine whose modules it links.
         allow_shadowing: Whether a name may be defined again, which replaces it.
 
-    C API: ``wasmtime_linker_new``, ``wasmtime_linker_clone``, ``wasmtime_linker_allow_shadowing``.
+    C API: ``wasmtime_linker_new``, ``wasmtime_linker_clone``, ``wasmtime_linker_allow_shadowing``,
+    ``wasmtime_linker_delete``.
     """
 
     __slots__ = (
@@ -410,7 +411,7 @@ class WasmLinker(WasmtimeResource):
             WrongEngineError: It, or an import, is of another engine.
             WrongStoreError: Imports live in several stores.
 
-        C API: ``wasmtime_linker_instantiate_pre``.
+        C API: ``wasmtime_linker_instantiate_pre``, ``wasmtime_instance_pre_delete``.
         """
         self._check_open()
         check_module(module)._pointer_for(self._engine)

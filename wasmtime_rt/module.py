@@ -133,7 +133,8 @@ class WasmModule(AbstractModule):
         TypeError: An argument is of the wrong type.
         ClosedError: The engine was closed.
 
-    C API: ``wasmtime_module_new``.
+    C API: ``wasmtime_module_new``, ``wasmtime_module_delete``, ``wasmtime_module_imports``,
+    ``wasmtime_module_exports``.
     """
 
     __slots__ = ("__weakref__", "_engine", "_exports", "_handle", "_imports", "_shape")

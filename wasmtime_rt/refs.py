@@ -32,6 +32,8 @@ class WasmRef(HeldRef):
     """A reference to something that the engine keeps. It stays alive while Python holds it.
 
     Two are equal where they refer to the same thing. ``store.gc()`` collects what nobody holds.
+
+    C API: ``wasmtime_anyref_*``.
     """
 
     __slots__ = ()
@@ -199,7 +201,8 @@ class WasmStruct(_Aggregate):
         WrongStoreError: A reference lives in another store.
         WasmtimeError: There is no room for it.
 
-    C API: ``wasmtime_struct_ref_pre_new``, ``wasmtime_structref_new``.
+    C API: ``wasmtime_struct_ref_pre_new``, ``wasmtime_struct_ref_pre_delete``, ``wasmtime_structref_new``,
+    ``wasmtime_structref_to_anyref``, ``wasmtime_structref_unroot``.
     """
 
     __slots__ = ()
@@ -303,7 +306,8 @@ class WasmArray(_Aggregate):
         WrongStoreError: A reference lives in another store.
         WasmtimeError: There is no room for it.
 
-    C API: ``wasmtime_array_ref_pre_new``, ``wasmtime_arrayref_new``.
+    C API: ``wasmtime_array_ref_pre_new``, ``wasmtime_array_ref_pre_delete``, ``wasmtime_arrayref_new``,
+    ``wasmtime_arrayref_to_anyref``, ``wasmtime_arrayref_unroot``.
     """
 
     __slots__ = ()
@@ -425,6 +429,8 @@ class WasmExternalized(WasmRef):
     """What ``extern.convert_any`` made of a struct, array or i31: an externref that is no Python object.
 
     It is passed on as an externref, or as what it is underneath where the type asks for that.
+
+    C API: ``wasmtime_externref_*``.
     """
 
     __slots__ = ("_value_inside",)

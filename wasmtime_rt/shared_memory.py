@@ -41,7 +41,7 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
         TypeError: An argument is of the wrong type, or the type is not shared.
         WasmtimeError: The engine refuses it.
 
-    C API: ``wasmtime_sharedmemory_new``.
+    C API: ``wasmtime_sharedmemory_new``, ``wasmtime_sharedmemory_type``, ``wasmtime_sharedmemory_delete``.
     """
 
     __slots__ = ("__weakref__", "_address", "_engine", "_handle", "_type")

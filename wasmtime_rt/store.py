@@ -73,7 +73,8 @@ class WasmStore(AbstractStore):
         TypeError: An argument is of the wrong type.
         WasmtimeError: The WASI configuration cannot be met: a folder or file is missing.
 
-    C API: ``wasmtime_store_new``, ``wasmtime_store_limiter``.
+    C API: ``wasmtime_store_new``, ``wasmtime_store_context``, ``wasmtime_store_limiter``,
+    ``wasmtime_store_delete``.
     """
 
     _core: Any = None  # a StoreCore, once it is initialised
@@ -325,8 +326,7 @@ class WasmStore(AbstractStore):
             ValueError: The interval is out of range.
             OSError: The file cannot be written.
 
-        C API: ``wasmtime_guestprofiler_new``, ``wasmtime_guestprofiler_sample``,
-        ``wasmtime_guestprofiler_finish``, ``wasmtime_store_epoch_deadline_callback``.
+        C API: ``wasmtime_guestprofiler_*``, ``wasmtime_store_epoch_deadline_callback``.
         """
         if not self._engine.config.epoch_interruption:
             raise WasmtimeError("profiles need an engine with epochs: WasmConfig(epoch_interruption=True)")

@@ -32,7 +32,7 @@ class WasmTag(StoreItem):
     Raises:
         TypeError: An argument is of the wrong type, or the type has results.
 
-    C API: ``wasmtime_tag_new``.
+    C API: ``wasmtime_tag_new``, ``wasmtime_tag_type``.
     """
 
     __slots__ = ("__weakref__", "_handle", "_identity", "_store", "_type")

@@ -57,6 +57,9 @@ class DefinedType:
 
     Attributes:
         kind: ``"func"``, ``"struct"``, ``"array"`` or ``"exn"``.
+
+    C API: ``wasmtime_wasm_valtype_equal``, ``wasmtime_struct_type_num_fields``,
+    ``wasmtime_struct_type_field``, ``wasmtime_array_type_element``, ``wasmtime_exn_type_tag_type``.
     """
 
     __slots__ = ("kind",)
@@ -101,6 +104,9 @@ class WasmValType(Record, WasmtimeType):
         heap: What a reference points at: the name of an abstract heap type, or a `DefinedType`;
             ``None`` for the others.
         nullable: Whether a reference may be null; ``False`` for the others.
+
+    C API: ``wasmtime_valtype_*``, ``wasm_valtype_new``, ``wasm_valtype_delete``,
+    ``wasmtime_wasm_valtype_v128``.
     """
 
     kind: str
@@ -285,6 +291,8 @@ class WasmFieldType(Record, WasmtimeType):
     Attributes:
         storage: A value type, or ``"i8"`` or ``"i16"``, which are i32 when they are read.
         mutable: Whether it can be set.
+
+    C API: ``wasmtime_field_type_delete``.
     """
 
     storage: WasmValType | str
@@ -336,6 +344,8 @@ class WasmFuncType(Record, WasmtimeType):
     Attributes:
         params: The types of the parameters.
         results: The types of the results, of which there may be any number.
+
+    C API: ``wasm_functype_*``.
     """
 
     params: tuple[WasmValType, ...]
@@ -377,6 +387,8 @@ class WasmMemoryType(Record, WasmtimeType):
         is64: Whether addresses are 64 bits wide.
         shared: Whether threads may share it; needs a maximum.
         page_size: Bytes in a page: 65536, or 1 where the engine has custom page sizes on.
+
+    C API: ``wasmtime_memorytype_*``, ``wasm_memorytype_delete``.
     """
 
     min: int
@@ -422,6 +434,8 @@ class WasmGlobalType(Record, WasmtimeType):
     Attributes:
         content: The type of its value.
         mutable: Whether the value can be set.
+
+    C API: ``wasm_globaltype_*``.
     """
 
     content: WasmValType
@@ -450,6 +464,8 @@ class WasmTableType(Record, WasmtimeType):
         min: Initial number of elements.
         max: Largest number of elements; ``None`` is unlimited.
         is64: Whether indices are 64 bits wide.
+
+    C API: ``wasm_tabletype_*``.
     """
 
     element: WasmValType
@@ -486,6 +502,8 @@ class WasmTagType(Record, WasmtimeType):
 
     Attributes:
         func: A signature whose parameters are the payload; it has no results.
+
+    C API: ``wasm_tagtype_*``.
     """
 
     func: WasmFuncType
@@ -509,6 +527,8 @@ class WasmImportType(Record, WasmtimeType):
         module: The first of the two names.
         name: The second of the two names.
         type: What it must be.
+
+    C API: ``wasm_importtype_*``, ``wasm_externtype_*``.
     """
 
     module: str
@@ -525,6 +545,8 @@ class WasmExportType(Record, WasmtimeType):
     Attributes:
         name: Its name, unique in the module.
         type: What it is.
+
+    C API: ``wasm_exporttype_*``, ``wasm_externtype_*``.
     """
 
     name: str

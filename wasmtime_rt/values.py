@@ -339,6 +339,8 @@ class WasmI31(WasmtimeValue):
     Raises:
         TypeError: It is no integer.
         OverflowError: It does not fit 31 bits.
+
+    C API: ``wasmtime_anyref_from_i31``, ``wasmtime_anyref_i31_get_s``.
     """
 
     __slots__ = ("_number",)

@@ -72,7 +72,7 @@ class WasiConfig(Record):
         TypeError: A field is of the wrong type.
         ValueError: Text with a NUL character, or that UTF-8 cannot hold.
 
-    C API: ``wasi_config_new`` and its setters.
+    C API: ``wasi_config_*``.
     """
 
     argv: Sequence[str] = ()

@@ -175,6 +175,8 @@ def test_a_target_is_text(target):
 
 def test_the_interpreter_runs():
     engine = WasmEngine(WasmConfig(target="pulley64"))
+    assert engine.is_pulley
+    assert not WasmEngine().is_pulley
     assert WasmInstance(WasmStore(engine), WasmModule(engine, SOURCE)).exports.f(3, 1.5, 7) == 1
     assert code(target="pulley64") != code()
 

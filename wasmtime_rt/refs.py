@@ -115,7 +115,7 @@ class _Aggregate(WasmRef):
         return WasmValType.ref(self._type, nullable=False)
 
     def matches(self, type: WasmValType) -> bool:  # noqa: A002
-        """Whether it can stand where a value of ``type`` is asked for, declared supertypes included.
+        """Whether it can stand where a value of ``type`` is asked for, declared supertypes included: a cast.
 
         Raises:
             WrongEngineError: The type is of another engine.

@@ -208,7 +208,13 @@ class WasmValType(Record, WasmtimeType):
         return self.ref(self.heap or "none", nullable=nullable) if self.is_ref else self
 
     def matches(self, expected: WasmValType) -> bool:
-        """Whether a value of this type can stand where ``expected`` is asked for."""
+        """Whether a value of this type can stand where ``expected`` is asked for.
+
+        The engine's C API does not tell which supertypes a module declares. So of two different types of
+        functions, structs, arrays or exceptions that modules define, this says that the one may fit the
+        other; the engine itself decides when modules are linked and values are passed. A value in hand tells
+        exactly: `WasmStruct.matches`, `WasmArray.matches`.
+        """
         if self.heap is None or expected.heap is None:
             return self == expected
         return (expected.nullable or not self.nullable) and _is_heap_subtype(self.heap, expected.heap)

@@ -62,6 +62,11 @@ class StoreCore(Guard):
         with self:
             lib.wasmtime_store_limiter(ffi.cast("wasmtime_store_t *", self.store_address), *limits)
 
+    @property
+    def epochs(self) -> Any:
+        """The ``wrt_epochs_t *``, where the engine has epochs. Inside the guard, and valid there only."""
+        return ffi.cast("wrt_epochs_t *", self.epochs_address)
+
     def take_raised(self) -> BaseException | None:
         """The exception that a host function left for the call that is ending, which is now its owner."""
         raised, self.raised = self.raised, None

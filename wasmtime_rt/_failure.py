@@ -133,7 +133,7 @@ def failure(
 def _stopped(store: WasmStore, text: str, frames: tuple[WasmFrame, ...]) -> WasmTrap:
     """What the end of a time limit, or `WasmStore.interrupt`, makes of a call."""
     times = ffi.new("uint64_t[2]")
-    lib.wrt_epochs_times(store._epochs, times)
+    lib.wrt_epochs_times(store._core.epochs, times)
     elapsed, limit = times[0] / 1e9, times[1] / 1e9
     if text.endswith(_TIMEOUT):
         said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"

@@ -164,8 +164,8 @@ class _Guard:
         self.objects = {}
         self.hosts = {}
 
-    def open(self, engine: Any, _address: int, max_wasm_stack: int) -> None:
-        """Make the C store of the engine, and begin to admit."""
+    def open(self, engine: Any, _address: int, max_wasm_stack: int, clock: int) -> None:
+        """Make the C store of the engine, with the clock at an address or 0, and begin to admit."""
         self.engine, self.number = engine, next(_numbers)
         self._refs = refs = lib.wrt_host_refs_new()
         store = lib.wasmtime_store_new(engine, ffi.cast("void *", self.number), NULL)
@@ -177,6 +177,10 @@ class _Guard:
             free(refs)
 
         self._store, self._context = ffi.gc(store, delete), lib.wasmtime_store_context(store)
+        if clock:
+            self._epochs = lib.wrt_epochs_new(store, ffi.cast("wrt_clock_t *", clock))
+            if self._epochs == NULL:
+                raise MemoryError
         self._max_wasm_stack = max_wasm_stack
         number = self.number
         guards[number] = weakref.ref(self, lambda _: guards.pop(number, None))
@@ -215,10 +219,6 @@ class _Guard:
         self.hosts.clear()
         self.objects.clear()
 
-    def use_epochs(self, address: int) -> None:
-        """The store's epochs, which live as long as it does."""
-        self._epochs = ffi.cast("wrt_epochs_t *", address)
-
     def set_time_limit(self, began: int, ends: int) -> None:
         """End what runs at this time of the monotonic clock, in nanoseconds."""
         store, epochs = self._store, self._epochs
@@ -255,6 +255,11 @@ class _Guard:
     def store_address(self) -> int:
         """Where the C store is, or 0."""
         return 0 if self._store is None else address_of(self._store)
+
+    @property
+    def epochs_address(self) -> int:
+        """Where its epochs are, which live as long as it does, or 0."""
+        return 0 if self._epochs is None else address_of(self._epochs)
 
     @property
     def refs_address(self) -> int:

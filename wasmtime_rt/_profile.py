@@ -51,7 +51,7 @@ class StoreProfile:
         """How many samples were taken so far."""
         if self._profiler is not None and not self._store._core.closed:
             with self._store._core:
-                self._samples = int(lib.wrt_epochs_samples(self._store._epochs))
+                self._samples = int(lib.wrt_epochs_samples(self._store._core.epochs))
         return self._samples
 
     def __enter__(self) -> Self:
@@ -63,13 +63,13 @@ class StoreProfile:
                 raise WasmtimeError("another profile of this store is running")
             nanoseconds = int(self._interval * 1e9)
             profiler = self._new_profiler(nanoseconds)
-            beat = lib.wrt_beat_new(store._epochs, nanoseconds)
+            beat = lib.wrt_beat_new(store._core.epochs, nanoseconds)
             if beat == NULL:
                 raise WasmtimeError("no thread can be started to take the samples")
             beat = own(beat, "wrt_beat_delete")
             self._file = open(self._path, "wb")
             self._profiler, self._beat = profiler, beat
-            lib.wrt_epochs_set_profiler(store._epochs, profiler, nanoseconds)
+            lib.wrt_epochs_set_profiler(store._core.epochs, profiler, nanoseconds)
             store._profile = self  # so that the profiler lives as long as the store that samples into it
         return self
 
@@ -94,8 +94,8 @@ class StoreProfile:
         self._beat = None
         if not store._core.closed:
             with store._core:
-                self._samples = int(lib.wrt_epochs_samples(store._epochs))
-                lib.wrt_epochs_set_profiler(store._epochs, NULL, 0)
+                self._samples = int(lib.wrt_epochs_samples(store._core.epochs))
+                lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
         profiler, self._profiler, store._profile = self._profiler, None, None
         made = ffi.new("wasm_byte_vec_t *")
         with self._file as file:

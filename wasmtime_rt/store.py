@@ -13,7 +13,7 @@ from ._binary import ModuleShape
 from ._core import StoreCore
 from ._deadline import StoreDeadline
 from ._failure import check
-from ._lowlevel import NULL, address_of, ffi, lib
+from ._lowlevel import ffi, lib
 from ._profile import StoreProfile
 from ._record import Record
 from .engine import WasmEngine, check_engine
@@ -81,7 +81,6 @@ class WasmStore(AbstractStore):
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
     _keeps_gil = False
-    _epochs: Any = None  # a wrt_epochs_t *, where the engine has epochs: valid inside the guard
     _deadlines: list[StoreDeadline]  # those that are in force, where the engine has epochs
     _profile: StoreProfile | None = None  # the one that is running
     _memory_types: dict[tuple[int, ...], Any]  # by handle, for `caller`
@@ -106,13 +105,18 @@ class WasmStore(AbstractStore):
         self._engine = engine
         self.data = data
         core, handle = StoreCore(), engine._handle
-        core.open(handle.get(), handle.address, engine._max_wasm_stack)
+        if engine._has_epochs:
+            clock = engine._clock
+            kept = clock.get()
+            core.open(handle.get(), handle.address, engine._max_wasm_stack, clock.address)
+            del kept
+            self._deadlines = []
+        else:
+            core.open(handle.get(), handle.address, engine._max_wasm_stack, 0)
         self._core = core
         self._memory_types, self._with_tables = {}, []
         if limits is not None:
             self._core.limit(limits._as_arguments())
-        if engine._has_epochs:
-            self._begin_epochs(engine)
         if wasi is not None:
             self.set_wasi(wasi)
 
@@ -222,16 +226,7 @@ class WasmStore(AbstractStore):
         if not 0 <= ticks < 2**63:
             raise ValueError(f"ticks: expected 0 <= ticks < 2**63, got {ticks}")
         with self._core:
-            lib.wrt_epochs_set_deadline(self._epochs, ticks)
-
-    def _begin_epochs(self, engine: WasmEngine) -> None:
-        made = lib.wrt_epochs_new(
-            ffi.cast("wasmtime_store_t *", self._core.store_address), engine._clock.get()
-        )
-        if made == NULL:
-            raise MemoryError
-        self._epochs, self._deadlines = made, []
-        self._core.use_epochs(address_of(made))
+            lib.wrt_epochs_set_deadline(self._core.epochs, ticks)
 
     # ---- Time
 

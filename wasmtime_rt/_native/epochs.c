@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 /* As in shared.c: the oldest version of what newer C libraries moved. */
@@ -275,7 +276,8 @@ static void enter_with_gil(wrt_epochs_t *epochs) {
 }
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void) {
-    static const wrt_epochs_calls_t calls = {enter_with_gil, leave, wrt_epochs_set_limit, wrt_epochs_interrupt};
+    static const wrt_epochs_calls_t calls = {
+        wrt_epochs_new, enter_with_gil, leave, wrt_epochs_set_limit, wrt_epochs_interrupt};
     return &calls;
 }
 
@@ -308,9 +310,10 @@ static uint64_t following(uint64_t last, uint64_t every, uint64_t time) {
 
 static void *keep_ticking(void *unused) {
     unsigned idle = 0;
+    (void)unused;
+    prctl(PR_SET_NAME, "wasmtime-ticker");
     pthread_mutex_lock(&ticker.lock);
     uint64_t next = now() + PERIOD;
-    (void)unused;
     for (;;) {
         uint64_t first = next;
         for (wrt_beat_t *beat = ticker.beats; beat; beat = beat->next)

@@ -138,6 +138,7 @@ void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
 
 /* What `_accel` calls in `_ffi`: the same as above, with the GIL held in place of a lock. */
 typedef struct wrt_epochs_calls {
+    wrt_epochs_t *(*make)(wasmtime_store_t *store, wrt_clock_t *clock);
     void (*enter)(wrt_epochs_t *epochs);
     void (*leave)(wrt_epochs_t *epochs);
     void (*set_limit)(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);

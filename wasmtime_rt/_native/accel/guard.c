@@ -163,16 +163,6 @@ int guard_add_serve(PyObject *module) {
     return result;
 }
 
-PyDoc_STRVAR(use_epochs_doc, "use_epochs(address)\n--\n\nThe store's epochs, which live as long as it does.");
-
-static PyObject *guard_use_epochs(Guard *self, PyObject *address) {
-    wrt_epochs_t *epochs = PyLong_AsVoidPtr(address);
-    if (PyErr_Occurred())
-        return NULL;
-    self->epochs = epochs;
-    Py_RETURN_NONE;
-}
-
 PyDoc_STRVAR(
     set_time_limit_doc,
     "set_time_limit(began, ends)\n--\n\nEnd what runs at this time of the monotonic clock, in nanoseconds.");
@@ -212,14 +202,17 @@ Guard *guard_of(wasmtime_caller_t *caller) {
 }
 
 PyDoc_STRVAR(
-    open_doc, "open(engine, address, max_wasm_stack)\n--\n\nMake the C store of the engine at an address, and begin to admit.");
+    open_doc,
+    "open(engine, address, max_wasm_stack, clock)\n--\n\n"
+    "Make the C store of the engine at an address, with the clock at an address or 0, and begin to admit.");
 
 static PyObject *guard_open(Guard *self, PyObject *const *args, Py_ssize_t nargs) {
     static unsigned long long stores;
-    if (nargs != 3)
-        return PyErr_Format(PyExc_TypeError, "expected an engine, its address and a number of bytes");
+    if (nargs != 4)
+        return PyErr_Format(PyExc_TypeError, "expected an engine, its address, a number of bytes and a clock");
     wasm_engine_t *engine = PyLong_AsVoidPtr(args[1]);
     Py_ssize_t max_wasm_stack = PyLong_AsSsize_t(args[2]);
+    wrt_clock_t *clock = PyLong_AsVoidPtr(args[3]); /* NULL for 0 */
     if (PyErr_Occurred())
         return NULL;
     if (self->lease || self->hosts) {
@@ -243,6 +236,8 @@ static PyObject *guard_open(Guard *self, PyObject *const *args, Py_ssize_t nargs
     self->engine = Py_NewRef(args[0]);
     self->number = ++stores;
     lease->store = wasmtime_store_new(engine, self, NULL);
+    if (clock && !(self->epochs = epochs_calls->make(lease->store, clock)))
+        return PyErr_NoMemory();
     self->context = wasmtime_store_context(lease->store);
     self->refs = lease->refs;
     self->max_wasm_stack = (size_t)max_wasm_stack;
@@ -331,6 +326,11 @@ static PyObject *guard_store(Guard *self, void *unused) {
     return PyLong_FromVoidPtr(self->lease ? self->lease->store : NULL);
 }
 
+static PyObject *guard_epochs(Guard *self, void *unused) {
+    (void)unused;
+    return PyLong_FromVoidPtr(self->epochs);
+}
+
 static PyObject *guard_refs(Guard *self, void *unused) {
     (void)unused;
     return PyLong_FromVoidPtr(self->refs);
@@ -372,7 +372,6 @@ static PyMethodDef guard_methods[] = {
     {"__enter__", (PyCFunction)guard_enter_method, METH_NOARGS, NULL},
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
     {"running", (PyCFunction)guard_running, METH_O, NULL},
-    {"use_epochs", (PyCFunction)guard_use_epochs, METH_O, use_epochs_doc},
     {"set_time_limit", (PyCFunction)(void (*)(void))guard_set_time_limit, METH_FASTCALL, set_time_limit_doc},
     {"interrupt", (PyCFunction)guard_interrupt, METH_NOARGS, interrupt_doc},
     {"next_key", (PyCFunction)guard_next_key, METH_NOARGS, NULL},
@@ -397,6 +396,7 @@ static PyMemberDef guard_members[] = {
 static PyGetSetDef guard_getset[] = {
     {"views", (getter)guard_views, NULL, "How many buffers over memories of the store are alive.", NULL},
     {"store_address", (getter)guard_store, NULL, "Where the C store is, or 0.", NULL},
+    {"epochs_address", (getter)guard_epochs, NULL, "Where its epochs are, or 0.", NULL},
     {"refs_address", (getter)guard_refs, NULL, "Where its list of dropped host objects is, or 0.", NULL},
     {NULL},
 };

@@ -55,6 +55,7 @@ CALLS = {
     "_preparing.CLinker.__init__": ["Hosts.define"],
     "config.PoolingConfig": ["_write_pooling"],
     "errors.WasmException": ["_throw"],
+    "store.WasmStore.interrupt": ["_Guard.interrupt"],
 }
 
 #: Why nothing reaches a function: a key, the reason, and patterns of names. The first that fits counts.
@@ -353,6 +354,8 @@ class Package:
         seen: set[int] = set()
         same = [other for other in self.parts if (other.module, other.path) == (part.module, part.path)]
         waiting, found = [*same, *self._methods(part)], set[str]()  # a setter is the same as its getter
+        if len(part.path) > 1:  # what made the object counts too
+            waiting += [other for other in self.named["__init__"] if other.path[0] == part.path[0]]
         if isinstance(part.item, ast.ClassDef):
             derived = self.derived[part.path[0]]
             waiting += [other for other in self.parts if other.path and other.path[0] in derived]

@@ -152,7 +152,7 @@ _ROOMS = {
     "wasi": "WasiConfig WritableDir rw",
 }
 _names = globals()  # by another name: one of the rooms is called that
-_HOMES = {name: room for room, names in _ROOMS.items() for name in names.split()}
+_HOMES = {name: room for room, names in _ROOMS.items() for name in names.split() or (room,)}
 
 if not TYPE_CHECKING:
 

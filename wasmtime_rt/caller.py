@@ -45,6 +45,9 @@ class WasmCaller(Caller, ByName, CallerBase):
 
     __slots__ = ("__weakref__",)
 
+    def __init_subclass__(cls) -> None:
+        raise TypeError("no class can be derived from WasmCaller")
+
     @property
     def is_valid(self) -> bool:
         """Whether the host function that it was given to is still running."""

@@ -20,7 +20,9 @@ from wasmtime_rt import (
     WasmException,
     WasmExit,
     WasmFrame,
+    WasmInterrupted,
     WasmtimeError,
+    WasmTimeout,
     WasmTrap,
     WrongEngineError,
     WrongStoreError,
@@ -30,7 +32,7 @@ from wasmtime_rt import (
 def test_every_exception_is_below_the_root():
     found = {
         item
-        for item in vars(wasmtime_rt).values()
+        for item in (getattr(wasmtime_rt, name) for name in wasmtime_rt.__all__)
         if inspect.isclass(item) and issubclass(item, BaseException)
     }
     assert found == {
@@ -48,6 +50,8 @@ def test_every_exception_is_below_the_root():
         WrongEngineError,
         StoreBusyError,
         MemoryViewError,
+        WasmInterrupted,
+        WasmTimeout,
     }
     assert all(issubclass(item, WasmtimeError) for item in found)
     assert issubclass(StoreClosedError, ClosedError)

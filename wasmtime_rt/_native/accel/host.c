@@ -98,6 +98,10 @@ static PyObject *split(Host *self, PyObject *returned) {
 
 static PyObject *new_caller(Host *self, wasmtime_caller_t *caller) {
     PyTypeObject *type = (PyTypeObject *)self->state->caller_class;
+    if (!type) { /* cannot be: `with_caller` imports what registers it */
+        PyErr_SetString(PyExc_SystemError, "no class of callers is registered");
+        return NULL;
+    }
     Caller *made = (Caller *)type->tp_alloc(type, 0);
     if (made) {
         made->caller = caller;

@@ -146,6 +146,11 @@ class WasmStore(AbstractStore):
             self._wasi = streams
             self._core.on_leave = streams.drain
 
+    @property
+    def truncated_output(self) -> tuple[str, ...]:
+        """Which of ``"stdout"`` and ``"stderr"`` went beyond `WasiConfig.max_output`, and were cut."""
+        return () if self._wasi is None else self._wasi.truncated
+
     # ---- Fuel
 
     @property

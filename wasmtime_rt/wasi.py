@@ -6,12 +6,16 @@ which never enter Python. What they hold is handed over when the call that wrote
 
 from __future__ import annotations
 
+import codecs
+import contextlib
+import io
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, Union
 
-from ._lowlevel import ffi, lib
+from ._lowlevel import NULL, ffi, lib
 from ._record import Record
 from .errors import WasmtimeError
 
@@ -21,6 +25,20 @@ class BinaryWriter(Protocol):
 
     def write(self, data: bytes, /) -> object:
         """Take ``data``."""
+
+
+class TextWriter(Protocol):
+    """Anything that takes text: an open text file, an ``io.StringIO``."""
+
+    def write(self, data: str, /) -> object:
+        """Take ``data``."""
+
+
+class BinaryReader(Protocol):
+    """Anything that gives bytes: an open binary file, an ``io.BytesIO``."""
+
+    def read(self) -> bytes:
+        """All that is left."""
 
 
 class WritableDir(Record):
@@ -35,8 +53,11 @@ def rw(path: str | os.PathLike[str]) -> WritableDir:
 
 
 HostDir = Union[str, "os.PathLike[str]", WritableDir]
-Input = Union[bytes, str, "os.PathLike[str]", None]
-Output = Union[str, "os.PathLike[str]", BinaryWriter, Callable[[bytes], object], None]
+Input = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", BinaryReader, None]
+Output = Union[str, "os.PathLike[str]", BinaryWriter, TextWriter, Callable[[bytes], object], None]
+
+_STREAMS = ("stdout", "stderr")
+_NO_LIMIT = 2**64 - 1
 
 
 def _text(value: object, what: str) -> bytes:
@@ -55,85 +76,161 @@ def _path(value: object, what: str) -> bytes:
     return _text(os.fspath(value) if isinstance(value, os.PathLike) else value, what)
 
 
+def _inherited(values: Mapping[str, str]) -> dict[str, str]:
+    """The variables that UTF-8 can hold: the engine knows no others, and programs could not read them."""
+    kept = {}
+    for name, value in values.items():
+        with contextlib.suppress(UnicodeEncodeError):
+            (name + value).encode()
+            kept[name] = value
+    return kept
+
+
 class WasiConfig(Record):
     """What a WASI program may see. A plain value, used for any number of stores.
 
     Attributes:
-        argv: Its arguments, the program's own name first.
-        env: Its environment variables.
-        stdin: ``None`` for an empty input, bytes, the path of a file, or ``"inherit"``.
-        stdout: ``None`` to drop it, the path of a file to write, ``"inherit"``, a callable that takes
-            bytes, or an open binary file; the last two get what was written when each call ends.
+        argv: Its arguments, the program's own name first; ``"inherit"`` for those of this process.
+        env: Its environment variables; ``"inherit"`` for those of this process, without what UTF-8 cannot
+            hold.
+        stdin: ``None`` or ``"null"`` for an empty input, bytes, the path of a file, an open binary file,
+            which is read to its end when a store begins, or ``"inherit"``.
+        stdout: ``None`` or ``"null"`` to drop it, the path of a file to write, ``"inherit"``, a callable that
+            takes bytes, or an open file, binary or text; the last two get what was written when each call
+            ends, in pieces of at most 1 MiB. Text is decoded as UTF-8 across these.
         stderr: The same for errors.
         preopens: Folders of the host by the name that the program sees, as in ``{"/data": "."}``: read
             only, unless marked with `rw`.
+        max_output: Bytes that each of ``stdout`` and ``stderr`` may come to in a store: the rest is dropped,
+            the program goes on, and `WasmStore.truncated_output` tells. ``None`` is no limit. What is
+            inherited is not limited.
+        inherit_network: Whether components may use the network of this process. Modules have no sockets.
+        allow_ip_name_lookup: Whether components may ask for the addresses of host names.
 
     Raises:
         TypeError: A field is of the wrong type.
-        ValueError: Text with a NUL character, or that UTF-8 cannot hold.
+        ValueError: Text with a NUL character, or that UTF-8 cannot hold; a limit out of range.
 
-    C API: ``wasi_config_*``.
+    C API: ``wasi_config_*``, but for ``wasi_config_inherit_argv`` and ``wasi_config_inherit_env``, which end
+    the process where something is not UTF-8: what is inherited is copied instead.
     """
 
-    argv: Sequence[str] = ()
-    env: Mapping[str, str] = MappingProxyType({})
+    argv: Sequence[str] | str = ()
+    env: Mapping[str, str] | str = MappingProxyType({})
     stdin: Input = None
     stdout: Output = None
     stderr: Output = None
     preopens: Mapping[str, HostDir] = MappingProxyType({})
+    max_output: int | None = None
+    inherit_network: bool = False
+    allow_ip_name_lookup: bool = False
 
     def _check(self) -> None:
-        if isinstance(self.argv, (str, bytes)):
-            raise TypeError(f"argv: expected a sequence of str, got {self.argv!r}")
-        self._set("argv", tuple(self.argv))
-        self._set("env", dict(self.env))
+        if self.argv != "inherit":
+            if isinstance(self.argv, (str, bytes)):
+                raise TypeError(f'argv: expected a sequence of str or "inherit", got {self.argv!r}')
+            self._set("argv", tuple(self.argv))
+        if self.env != "inherit":
+            if isinstance(self.env, (str, bytes)):
+                raise TypeError(f'env: expected a mapping of str or "inherit", got {self.env!r}')
+            self._set("env", dict(self.env))
         self._set("preopens", dict(self.preopens))
-        for i, argument in enumerate(self.argv):
+        for i, argument in enumerate(self._arguments()):
             _text(argument, f"argv[{i}]")
-        for name, value in self.env.items():
+        for name, value in self._variables().items():
             if not _text(name, "env name") or "=" in name:
                 raise ValueError(f"env name: expected a name without '=', got {name!r}")
             _text(value, f"env[{name!r}]")
         for guest, host in self.preopens.items():
             _text(guest, "preopens: folder of the guest")
             _path(host.path if isinstance(host, WritableDir) else host, f"preopens[{guest!r}]")
-        if not (self.stdin in {None, "inherit"} if isinstance(self.stdin, (str, type(None))) else True):
-            raise ValueError(f'stdin: expected bytes, a pathlib.Path, "inherit" or None, got {self.stdin!r}')
-        if not isinstance(self.stdin, (bytes, str, os.PathLike, type(None))):
-            raise TypeError(f'stdin: expected bytes, a pathlib.Path, "inherit" or None, got {self.stdin!r}')
-        for name in ("stdout", "stderr"):
-            self._check_output(name, getattr(self, name))
+        self._check_input(self.stdin)
+        for stream in _STREAMS:
+            self._check_output(stream, getattr(self, stream))
+        limit = self.max_output
+        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
+            raise TypeError(f"max_output: expected an int or None, got {limit!r}")
+        if limit is not None and not 0 <= limit < 2**63:
+            raise ValueError(f"max_output: expected None or 0 <= max_output < 2**63, got {limit}")
+        for flag in ("inherit_network", "allow_ip_name_lookup"):
+            if not isinstance(getattr(self, flag), bool):
+                raise TypeError(f"{flag}: expected a bool, got {getattr(self, flag)!r}")
+
+    @staticmethod
+    def _check_input(source: Input) -> None:
+        wanted = 'stdin: expected bytes, a pathlib.Path, a binary file, "inherit", "null" or None'
+        if isinstance(source, str):
+            if source not in {"inherit", "null"}:
+                raise ValueError(f"{wanted}, got {source!r}")
+        elif not (
+            source is None
+            or isinstance(source, (bytes, bytearray, memoryview, os.PathLike))
+            or callable(getattr(source, "read", None))
+        ):
+            raise TypeError(f"{wanted}, got {source!r}")
 
     @staticmethod
     def _check_output(name: str, output: Output) -> None:
-        wanted = f'{name}: expected a pathlib.Path, a callable, a binary file, "inherit" or None'
+        wanted = f'{name}: expected a pathlib.Path, a callable, an open file, "inherit", "null" or None'
         if isinstance(output, str):
-            if output != "inherit":
+            if output not in {"inherit", "null"}:
                 raise ValueError(f"{wanted}, got {output!r}")
-        elif not (output is None or isinstance(output, os.PathLike) or _writer(output) is not None):
+        elif not (output is None or isinstance(output, os.PathLike) or _takes_bytes(output)):
             raise TypeError(f"{wanted}, got {output!r}")
 
+    def _arguments(self) -> Sequence[str]:
+        return sys.argv if self.argv == "inherit" else self.argv
 
-def _writer(output: Any) -> Callable[[bytes], object] | None:
-    """How to hand bytes to ``output``, if it takes them."""
+    def _variables(self) -> Mapping[str, str]:
+        env = self.env
+        return _inherited(os.environ) if isinstance(env, str) else env
+
+
+def _takes_bytes(output: object) -> bool:
+    return callable(getattr(output, "write", None)) or callable(output)
+
+
+def _writer(output: Any) -> tuple[Callable[[bytes], object], Callable[[], object]]:
+    """How to hand bytes to ``output``, and what to call when there are no more."""
     write = getattr(output, "write", None)
-    if callable(write):
-        return write  # type: ignore[no-any-return]
-    return output if callable(output) else None
+    if not callable(write):
+        return output, _nothing
+    if not isinstance(output, io.TextIOBase):
+        return write, _nothing
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    def write_text(data: bytes) -> None:
+        write(decoder.decode(data))
+
+    def end() -> None:
+        if rest := decoder.decode(b"", final=True):
+            write(rest)
+
+    return write_text, end
+
+
+def _nothing() -> None:
+    pass
 
 
 class WasiStreams:
     """A `WasiConfig` made real for one store: the C configuration, and the sinks that Python drains."""
 
     def __init__(self, config: WasiConfig) -> None:
-        self._sinks: list[tuple[Any, Callable[[bytes], object]]] = []
+        self._writers: list[tuple[Any, Callable[[bytes], object], Callable[[], object]]] = []
+        self._sinks: dict[str, Any] = {}
+        self._limit = config.max_output
         self._config = ffi.gc(lib.wasi_config_new(), lib.wasi_config_delete)
         self._set_strings(config)
         self._set_input(config.stdin)
-        for name, output in (("stdout", config.stdout), ("stderr", config.stderr)):
-            self._set_output(name, output)
+        for name in _STREAMS:
+            self._set_output(name, getattr(config, name))
         for guest, host in config.preopens.items():
             self._preopen(guest, host)
+        if config.inherit_network:
+            lib.wasi_config_inherit_network(self._config)
+        if config.allow_ip_name_lookup:
+            lib.wasi_config_allow_ip_name_lookup(self._config, True)
 
     def take_config(self) -> Any:
         """The ``wasi_config_t *``, for a store to consume."""
@@ -142,40 +239,58 @@ class WasiStreams:
         return config
 
     def _set_strings(self, config: WasiConfig) -> None:
-        def strings(values: Any) -> tuple[Any, list[Any]]:
-            held = [ffi.new("char[]", value.encode()) for value in values]
+        def strings(values: Any, what: str) -> tuple[Any, list[Any]]:
+            held = [ffi.new("char[]", _text(value, what)) for value in values]
             return ffi.new("const char *[]", held or 1), held
 
-        argv, _keep_argv = strings(config.argv)
-        names, _keep_names = strings(config.env.keys())
-        values, _keep_values = strings(config.env.values())
-        if not lib.wasi_config_set_argv(self._config, len(config.argv), argv):
+        arguments, variables = config._arguments(), config._variables()
+        argv, _keep_argv = strings(arguments, "argv")
+        names, _keep_names = strings(variables.keys(), "env")
+        values, _keep_values = strings(variables.values(), "env")
+        if not lib.wasi_config_set_argv(self._config, len(arguments), argv):
             raise WasmtimeError("argv: the engine refuses it")
-        if not lib.wasi_config_set_env(self._config, len(config.env), names, values):
+        if not lib.wasi_config_set_env(self._config, len(variables), names, values):
             raise WasmtimeError("env: the engine refuses it")
 
-    def _set_input(self, source: Input) -> None:
-        if source == "inherit":
-            lib.wasi_config_inherit_stdin(self._config)
-        elif isinstance(source, bytes):
-            content = ffi.new("wasm_byte_vec_t *")
-            lib.wasm_byte_vec_new(content, len(source), source)
-            lib.wasi_config_set_stdin_bytes(self._config, content)
-        elif source is not None and not lib.wasi_config_set_stdin_file(self._config, _path(source, "stdin")):
-            raise WasmtimeError(f"stdin: {os.fspath(source)!r} cannot be read")
-
-    def _set_output(self, name: str, output: Output) -> None:
-        if output is None:
+    def _set_input(self, source: Any) -> None:
+        if source is None or (isinstance(source, str) and source == "null"):
             return
-        if output == "inherit":
+        if isinstance(source, str):
+            lib.wasi_config_inherit_stdin(self._config)
+        elif isinstance(source, os.PathLike):
+            if not lib.wasi_config_set_stdin_file(self._config, _path(source, "stdin")):
+                raise WasmtimeError(f"stdin: {os.fspath(source)!r} cannot be read")
+        else:
+            data = source.read() if hasattr(source, "read") else source
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError(f"stdin: expected a file that gives bytes, got {type(data).__name__} from it")
+            content, given = ffi.new("wasm_byte_vec_t *"), bytes(data)
+            lib.wasm_byte_vec_new(content, len(given), given)
+            lib.wasi_config_set_stdin_bytes(self._config, content)
+
+    def _set_output(self, name: str, output: Any) -> None:
+        if output is None or (isinstance(output, str) and output == "null"):
+            return
+        if isinstance(output, str):
             getattr(lib, f"wasi_config_inherit_{name}")(self._config)
-        elif isinstance(output, os.PathLike):
+        elif not isinstance(output, os.PathLike):
+            self._writers.append((self._sink(name, -1), *_writer(output)))
+        elif self._limit is None:
             if not getattr(lib, f"wasi_config_set_{name}_file")(self._config, _path(output, name)):
                 raise WasmtimeError(f"{name}: {os.fspath(output)!r} cannot be written")
-        elif (write := _writer(output)) is not None:
-            sink = ffi.gc(lib.wrt_sink_new(), lib.wrt_sink_release)
-            getattr(lib, f"wrt_sink_as_{name}")(sink, self._config)
-            self._sinks.append((sink, write))
+        else:
+            try:
+                self._sink(name, os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
+            except OSError as problem:
+                raise WasmtimeError(f"{name}: {os.fspath(output)!r} cannot be written: {problem}") from None
+
+    def _sink(self, name: str, descriptor: int) -> Any:
+        made = lib.wrt_sink_new(descriptor, _NO_LIMIT if self._limit is None else self._limit)
+        if made == NULL:
+            raise MemoryError
+        sink = self._sinks[name] = ffi.gc(made, lib.wrt_sink_release)
+        getattr(lib, f"wrt_sink_as_{name}")(sink, self._config)
+        return sink
 
     def _preopen(self, guest: str, host: HostDir) -> None:
         writable = isinstance(host, WritableDir)
@@ -183,10 +298,34 @@ class WasiStreams:
         if not lib.wasi_config_preopen_dir(self._config, path, guest.encode(), writable):
             raise WasmtimeError(f"preopens[{guest!r}]: {path.decode()!r} is no folder that can be opened")
 
+    @property
+    def truncated(self) -> tuple[str, ...]:
+        """The names of the streams that went beyond their limit."""
+        return tuple(name for name, sink in self._sinks.items() if lib.wrt_sink_truncated(sink))
+
     def drain(self) -> None:
-        """Hand over what the program has written. Runs in the guard, when a call ends."""
-        for sink, write in self._sinks:
-            while size := lib.wrt_sink_size(sink):
-                chunk = bytearray(size)
-                taken = lib.wrt_sink_take(sink, ffi.from_buffer(chunk), size)
-                write(bytes(chunk[:taken]))
+        """Hand over what the program has written. Runs in the guard, when a call ends.
+
+        A writer that raises gets no more of what was written so far; the others get theirs first.
+        """
+        failed: BaseException | None = None
+        for sink, write, _ in self._writers:
+            refused = False
+            while (taken := lib.wrt_sink_take(sink)) != NULL:
+                piece = ffi.gc(taken, lib.wrt_piece_free)
+                if refused:
+                    continue
+                data = bytes(ffi.buffer(piece.data, piece.size))
+                del piece  # which is freed before more of it is made
+                try:
+                    write(data)
+                except BaseException as problem:  # noqa: BLE001  it comes out of the call
+                    failed, refused = failed or problem, True
+        if failed is not None:
+            raise failed
+
+    def finish(self) -> None:
+        """Hand over the rest: what `drain` left, and half a character that nothing followed."""
+        self.drain()
+        for _, _, end in self._writers:
+            end()

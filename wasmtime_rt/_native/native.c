@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- Identity ---- */
 
@@ -149,60 +150,98 @@ bool wrt_memory_write(
 
 /* ---- Sinks ---- */
 
+enum { SMALL_PIECE = 4 << 10, LARGE_PIECE = 1 << 20 };
+
 struct wrt_sink {
     pthread_mutex_t lock;
-    int shares;
-    uint8_t *data;
-    size_t start, end, capacity; /* what is held lies in data[start:end] */
+    int shares, descriptor;
+    bool truncated;
+    uint64_t room; /* how many bytes it will still take */
+    wrt_piece_t *oldest, *newest;
 };
 
-wrt_sink_t *wrt_sink_new(void) {
+wrt_sink_t *wrt_sink_new(int descriptor, uint64_t limit) {
     wrt_sink_t *sink = calloc(1, sizeof *sink);
     if (sink) {
         pthread_mutex_init(&sink->lock, NULL);
         sink->shares = 1;
+        sink->descriptor = descriptor;
+        sink->room = limit;
     }
     return sink;
 }
+
+void wrt_piece_free(wrt_piece_t *piece) { free(piece); }
 
 void wrt_sink_release(wrt_sink_t *sink) {
     if (__atomic_sub_fetch(&sink->shares, 1, __ATOMIC_ACQ_REL) > 0)
         return;
     pthread_mutex_destroy(&sink->lock);
-    free(sink->data);
+    for (wrt_piece_t *piece; (piece = sink->oldest);) {
+        sink->oldest = piece->next;
+        free(piece);
+    }
+    if (sink->descriptor >= 0)
+        close(sink->descriptor);
     free(sink);
+}
+
+/* A new piece behind the newest: the more there is, the larger. */
+static wrt_piece_t *add_piece(wrt_sink_t *sink) {
+    wrt_piece_t *newest = sink->newest;
+    size_t capacity = newest ? 2 * newest->capacity : SMALL_PIECE;
+    if (capacity > LARGE_PIECE)
+        capacity = LARGE_PIECE;
+    wrt_piece_t *piece = malloc(sizeof *piece + capacity);
+    if (!piece)
+        return NULL;
+    *piece = (wrt_piece_t){NULL, (uint8_t *)(piece + 1), 0, capacity};
+    *(newest ? &newest->next : &sink->oldest) = piece;
+    sink->newest = piece;
+    return piece;
+}
+
+static int keep(wrt_sink_t *sink, const unsigned char *bytes, size_t length) {
+    while (length) {
+        wrt_piece_t *piece = sink->newest;
+        if ((!piece || piece->size == piece->capacity) && !(piece = add_piece(sink)))
+            return ENOMEM;
+        size_t count = piece->capacity - piece->size;
+        if (count > length)
+            count = length;
+        memcpy(piece->data + piece->size, bytes, count);
+        piece->size += count;
+        bytes += count;
+        length -= count;
+    }
+    return 0;
+}
+
+static int write_out(wrt_sink_t *sink, const unsigned char *bytes, size_t length) {
+    while (length) {
+        ssize_t count = write(sink->descriptor, bytes, length);
+        if (count < 0 && errno != EINTR)
+            return errno;
+        if (count > 0) {
+            bytes += count;
+            length -= (size_t)count;
+        }
+    }
+    return 0;
 }
 
 static ptrdiff_t write_to_sink(void *data, const unsigned char *bytes, size_t length) {
     wrt_sink_t *sink = data;
-    ptrdiff_t written = (ptrdiff_t)length;
     pthread_mutex_lock(&sink->lock);
-    if (sink->capacity - sink->end < length) {
-        size_t held = sink->end - sink->start;
-        if (held)
-            memmove(sink->data, sink->data + sink->start, held);
-        sink->start = 0;
-        sink->end = held;
-        if (sink->capacity - held < length) {
-            size_t capacity = sink->capacity ? sink->capacity : 4096;
-            while (capacity - held < length)
-                capacity *= 2;
-            uint8_t *larger = realloc(sink->data, capacity);
-            if (larger) {
-                sink->data = larger;
-                sink->capacity = capacity;
-            } else {
-                written = -ENOMEM;
-            }
-        }
+    size_t taken = length;
+    if (length > sink->room) {
+        taken = (size_t)sink->room;
+        sink->truncated = true;
     }
-    if (written >= 0) {
-        if (length)
-            memcpy(sink->data + sink->end, bytes, length);
-        sink->end += length;
-    }
+    sink->room -= taken;
+    int error = (sink->descriptor < 0 ? keep : write_out)(sink, bytes, taken);
     pthread_mutex_unlock(&sink->lock);
-    return written;
+    return error ? -(ptrdiff_t)error : (ptrdiff_t)length;
 }
 
 static void release_sink(void *data) { wrt_sink_release(data); }
@@ -217,21 +256,18 @@ void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config) {
     wasi_config_set_stderr_custom(config, write_to_sink, sink, release_sink);
 }
 
-size_t wrt_sink_size(wrt_sink_t *sink) {
+wrt_piece_t *wrt_sink_take(wrt_sink_t *sink) {
     pthread_mutex_lock(&sink->lock);
-    size_t size = sink->end - sink->start;
+    wrt_piece_t *piece = sink->oldest;
+    if (piece && !(sink->oldest = piece->next))
+        sink->newest = NULL;
     pthread_mutex_unlock(&sink->lock);
-    return size;
+    return piece;
 }
 
-size_t wrt_sink_take(wrt_sink_t *sink, uint8_t *to, size_t max) {
+bool wrt_sink_truncated(wrt_sink_t *sink) {
     pthread_mutex_lock(&sink->lock);
-    size_t count = sink->end - sink->start;
-    if (count > max)
-        count = max;
-    if (count)
-        memcpy(to, sink->data + sink->start, count);
-    sink->start += count;
+    bool truncated = sink->truncated;
     pthread_mutex_unlock(&sink->lock);
-    return count;
+    return truncated;
 }

@@ -86,18 +86,28 @@ bool wrt_memory_write(
 
 /* ---- Sinks: what a WASI program prints ----
  *
- * The engine writes on threads of its own, so a sink is a locked buffer that Python drains. Python
- * and the engine each hold a share, since the engine may let go after the store was deleted.
+ * The engine writes on threads of its own, so a sink is a locked list of pieces that Python takes, or
+ * a descriptor that it writes to at once. Python and the engine each hold a share, since the engine may
+ * let go after the store was deleted. What goes beyond the limit is dropped, and the program not told.
  */
 typedef struct wrt_sink wrt_sink_t;
 
-wrt_sink_t *wrt_sink_new(void);
+typedef struct wrt_piece {
+    struct wrt_piece *next;
+    uint8_t *data;
+    size_t size, capacity;
+} wrt_piece_t;
+
+/* A sink for `limit` bytes in all. It owns `descriptor` and closes it; -1 is none, and keeps pieces. */
+wrt_sink_t *wrt_sink_new(int descriptor, uint64_t limit);
 void wrt_sink_release(wrt_sink_t *sink);
 void wrt_sink_as_stdout(wrt_sink_t *sink, wasi_config_t *config);
 void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
-size_t wrt_sink_size(wrt_sink_t *sink);
-/* Moves up to `max` bytes into `to` and returns how many. */
-size_t wrt_sink_take(wrt_sink_t *sink, uint8_t *to, size_t max);
+/* The oldest piece, which the caller frees, or NULL. */
+wrt_piece_t *wrt_sink_take(wrt_sink_t *sink);
+void wrt_piece_free(wrt_piece_t *piece);
+/* Whether bytes were dropped since the sink was made. */
+bool wrt_sink_truncated(wrt_sink_t *sink);
 
 /* ---- Epochs ----
  *

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
     from .linker import WasmLinker
     from .memory import WasmMemory
     from .module import WasmModule, wat2wasm
+    from .module_cache import ModuleCache
     from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
     from .shared_memory import WasmSharedMemory
     from .store import StoreLimits, WasmStore
@@ -135,6 +136,7 @@ _ROOMS = {
     "linker": "WasmLinker",
     "memory": "WasmMemory",
     "module": "WasmModule wat2wasm",
+    "module_cache": "ModuleCache",
     "refs": "WasmArray WasmExternalized WasmRef WasmStruct",
     "shared_memory": "WasmSharedMemory",
     "store": "StoreLimits WasmStore",
@@ -177,6 +179,7 @@ __all__ = [
     "backend",
     "engine_version",
     # Engine, store, module, instance
+    "ModuleCache",
     "OptimizationLevel",
     "PoolingConfig",
     "ProfilingStrategy",

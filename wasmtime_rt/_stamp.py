@@ -55,6 +55,7 @@ class Stamp(Record):
         engine: The version of the engine.
         settings: What `settings_of` said.
         shape: What the engine cannot tell about the module.
+        source: SHA-256 of the WebAssembly, in hexadecimal digits, where the cache wrote it.
     """
 
     size: int
@@ -62,6 +63,7 @@ class Stamp(Record):
     engine: str
     settings: dict[str, str]
     shape: ModuleShape
+    source: str | None = None
 
 
 def settings_of(settings: Mapping[str, Any]) -> dict[str, str]:
@@ -90,7 +92,13 @@ def digest_of(chunks: Iterable[memoryview]) -> bytes:
     return checksum.digest()
 
 
-def stamp(content: memoryview, engine: str, settings: dict[str, str], shape: ModuleShape) -> bytes:
+def stamp(
+    content: memoryview,
+    engine: str,
+    settings: dict[str, str],
+    shape: ModuleShape,
+    source: str | None = None,
+) -> bytes:
     """The stamp for ``content``, to be put behind it."""
     import hashlib  # noqa: PLC0415  slow to import, and rarely needed
     import json  # noqa: PLC0415
@@ -102,6 +110,7 @@ def stamp(content: memoryview, engine: str, settings: dict[str, str], shape: Mod
             "imported_tables": [(at, limits._values()) for at, limits in shape.imported_tables.items()],
             "exported_tables": {name: limits._values() for name, limits in shape.exported_tables.items()},
             "passed_on": shape.passed_on,
+            **({} if source is None else {"source": source}),
         },
         separators=(",", ":"),
     ).encode()
@@ -145,7 +154,7 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
             {name: TableLimits(*limits) for name, limits in told["exported_tables"].items()},
             told["passed_on"],
         )
-        return Stamp(content_size, digest, told["engine"], told["settings"], shape)
+        return Stamp(content_size, digest, told["engine"], told["settings"], shape, told.get("source"))
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise DeserializeError(f"{where}: its stamp was not written by this package") from None
 

@@ -26,6 +26,8 @@ from .values import shown
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from .module_cache import ModuleCache
+
 Source = Union[str, bytes, bytearray, memoryview, "os.PathLike[str]"]
 """WAT text as ``str``, a binary module or WAT as bytes, or the path of a file with either."""
 
@@ -175,6 +177,30 @@ class WasmModule(AbstractModule):
         return cls(engine, _content(path))
 
     @staticmethod
+    def load(
+        engine: WasmEngine, source: Source, *, cache: bool | str | os.PathLike[str] | ModuleCache = True
+    ) -> WasmModule:
+        """The module that ``source`` is, compiled only if no earlier run of any program did so.
+
+        Args:
+            engine: The engine to compile with.
+            source: As for `WasmModule`.
+            cache: ``True`` for the cache in its usual place, a folder, a `ModuleCache`, or ``False``.
+
+        Raises:
+            CompileError: It is not valid, or uses a feature that the engine has off.
+            OSError: The file cannot be read. What is wrong with the cache raises nothing.
+            TypeError: An argument is of the wrong type.
+        """
+        if cache is False:
+            return WasmModule(engine, source)
+        from .module_cache import ModuleCache  # noqa: PLC0415  which imports this module
+
+        if not isinstance(cache, ModuleCache):
+            cache = ModuleCache(None if cache is True else cache)
+        return cache.load(engine, source)
+
+    @staticmethod
     def validate(engine: WasmEngine, data: Source) -> None:
         """Check that ``data`` is a valid module, without compiling it.
 
@@ -235,6 +261,10 @@ class WasmModule(AbstractModule):
 
         C API: ``wasmtime_module_serialize``.
         """
+        return self._serialized()
+
+    def _serialized(self, source: str | None = None) -> bytes:
+        """Its serialized form; the stamp names the checksum of the WebAssembly, if one is given."""
         pointer = self._handle.get()
         made = ffi.gc(ffi.new("wasm_byte_vec_t *"), lib.wasm_byte_vec_delete)
         check(lib.wasmtime_module_serialize(pointer, made))
@@ -243,7 +273,7 @@ class WasmModule(AbstractModule):
         if old is not None:  # what was mapped from a file comes with the stamp that the file has
             content = content[: old.size]
         return b"".join(
-            (content, _stamp.stamp(content, engine_version, _settings(self._engine), self._shape))
+            (content, _stamp.stamp(content, engine_version, _settings(self._engine), self._shape, source))
         )
 
     @classmethod
@@ -313,6 +343,18 @@ class WasmModule(AbstractModule):
 
         C API: ``wasmtime_module_deserialize_file``.
         """
+        return cls._from_file(engine, path, trusted=trusted)
+
+    @classmethod
+    def _from_file(
+        cls,
+        engine: WasmEngine,
+        path: str | os.PathLike[str],
+        *,
+        trusted: bool = False,
+        source: str | None = None,
+    ) -> Self:
+        """What `deserialize_file` does; of WebAssembly with this checksum, if one is given."""
         check_engine(engine)
         where, opened = str(path), os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
         try:
@@ -322,6 +364,8 @@ class WasmModule(AbstractModule):
             found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
             if found is None and not trusted:
                 raise _stamp.unstamped(where, os.pread(opened, 8, 0))
+            if source is not None and (found is None or found.source != source):
+                raise DeserializeError(f"{where}: it was compiled from something else")
             if found is not None:
                 _stamp.check_stamp(found, where, engine_version, _settings(engine))
                 if not trusted:

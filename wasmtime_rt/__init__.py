@@ -52,9 +52,11 @@ if TYPE_CHECKING:
         ClosedError,
         CompileError,
         DeserializeError,
+        LimitError,
         LinkError,
         MemoryViewError,
         MisuseError,
+        OutOfFuelError,
         StoreBusyError,
         StoreClosedError,
         TrapCode,
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from .module import WasmModule, wat2wasm
     from .module_cache import ModuleCache
     from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
+    from .sandbox import Sandbox, SandboxInstance, WasiResult, run_wasi
     from .shared_memory import WasmSharedMemory
     from .store import StoreLimits, WasmStore
     from .table import WasmTable
@@ -125,8 +128,8 @@ _ROOMS = {
     "config": ("OptimizationLevel PoolingConfig ProfilingStrategy RegallocAlgorithm Strategy WasmConfig"),
     "engine": "WasmEngine",
     "errors": (
-        "ClosedError CompileError DeserializeError LinkError MemoryViewError MisuseError "
-        "StoreBusyError StoreClosedError TrapCode WasmException WasmExit WasmFrame "
+        "ClosedError CompileError DeserializeError LimitError LinkError MemoryViewError MisuseError "
+        "OutOfFuelError StoreBusyError StoreClosedError TrapCode WasmException WasmExit WasmFrame "
         "WasmInterrupted WasmTimeout WasmtimeError WasmTrap WrongEngineError WrongStoreError"
     ),
     "func": "TypedFunc WasmFunc",
@@ -138,6 +141,7 @@ _ROOMS = {
     "module": "WasmModule wat2wasm",
     "module_cache": "ModuleCache",
     "refs": "WasmArray WasmExternalized WasmRef WasmStruct",
+    "sandbox": "Sandbox SandboxInstance WasiResult run_wasi",
     "shared_memory": "WasmSharedMemory",
     "store": "StoreLimits WasmStore",
     "table": "WasmTable",
@@ -247,7 +251,11 @@ __all__ = [
     "is_wasm_convertible",
     "to_wasm",
     "v128",
-    # WASI
+    # WASI, and programs in sandboxes
+    "Sandbox",
+    "SandboxInstance",
+    "WasiResult",
+    "run_wasi",
     "WasiConfig",
     "WritableDir",
     "rw",
@@ -255,9 +263,11 @@ __all__ = [
     "ClosedError",
     "CompileError",
     "DeserializeError",
+    "LimitError",
     "LinkError",
     "MemoryViewError",
     "MisuseError",
+    "OutOfFuelError",
     "StoreBusyError",
     "StoreClosedError",
     "TrapCode",

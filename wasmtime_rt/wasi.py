@@ -50,7 +50,7 @@ class WritableDir(Record):
 def rw(path: str | os.PathLike[str]) -> WritableDir:
     """Mark a folder of the host as writable, for the ``preopens`` of a `WasiConfig`.
 
-    The program does not get out of it, but it may leave symbolic links in it that lead out: whoever reads what
+    The program does not get out of it, but may leave symbolic links in it that lead out: whoever reads what
     it left should not follow them.
     """
     return WritableDir(os.fspath(path))

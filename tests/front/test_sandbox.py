@@ -74,8 +74,9 @@ def test_threads_share_it(pooling):
     sandbox, right = Sandbox(ECHO_ARGUMENTS, pooling=pooling), []
 
     def work(name):
-        for n in range(30):
-            right.append(sandbox.run([f"{name}-{n}"]).stdout == f"program\0{name}-{n}\0".encode())
+        right.extend(
+            sandbox.run([f"{name}-{n}"]).stdout == b"program\0%d-%d\0" % (name, n) for n in range(30)
+        )
 
     threads = [threading.Thread(target=work, args=(name,)) for name in range(4)]
     for thread in threads:

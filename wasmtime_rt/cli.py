@@ -1,0 +1,584 @@
+"""The command line: ``wasmtime-rt``, or ``python -m wasmtime_rt``.
+
+What follows the name of a program goes to that program untouched. Its exit status is the one of the command;
+others are 124 where its time was over, 125 where it could not be run, and 134 where it trapped, as with an
+abort. Commands other than ``run`` end with 1 where something is wrong.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import math
+import os
+import re
+import signal
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from . import __version__, backend, engine_version
+from ._console import problem, progress, table
+from .config import WasmConfig
+from .engine import WasmEngine
+from .errors import CompileError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
+from .module import WasmModule, read_source, wat2wasm
+from .module_cache import ModuleCache
+from .sandbox import Sandbox
+from .types import WasmExternType, WasmFuncType
+from .wasi import HostDir, rw
+
+TIME_OVER, CANNOT_RUN, TRAPPED = 124, 125, 134
+
+_SIZE = re.compile(r"(\d+)\s*([kmgt]?)(?:i?b)?", re.IGNORECASE)
+
+
+class _Refused(Exception):
+    """What the command line says in one line."""
+
+
+# ---- Arguments
+
+
+def size(text: str) -> int:
+    """Bytes, as in ``65536``, ``64k``, ``512MiB``."""
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        raise argparse.ArgumentTypeError(f"expected bytes, as in 64k, 512M or 1GiB, got {text!r}")
+    return int(match[1]) << 10 * " kmgt".index(match[2].lower() or " ")
+
+
+def _positive(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0
+    if not 0 < value < 1e9:
+        raise argparse.ArgumentTypeError(f"expected a number above 0, got {text!r}")
+    return value
+
+
+def _count(text: str) -> int:
+    if not text.isascii() or not text.isdigit():
+        raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
+    return int(text)
+
+
+def mount(text: str) -> tuple[str, HostDir]:
+    """A folder of the guest and the one of the host, as in ``host::guest:rw``."""
+    writable = text.endswith(":rw")
+    host, _, guest = text.removesuffix(":rw").partition("::")
+    if not host:
+        raise argparse.ArgumentTypeError(f"expected HOST[::GUEST][:rw], got {text!r}")
+    return guest or host, rw(host) if writable else host
+
+
+def variable(text: str) -> tuple[str, str]:
+    """A variable and its value; one without a value is taken from the environment."""
+    name, given, value = text.partition("=")
+    if not given:
+        if name not in os.environ:
+            raise argparse.ArgumentTypeError(f"{name} is not in the environment; NAME=VALUE sets it")
+        value = os.environ[name]
+    return name, value
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    name, given, value = text.partition("=")
+    if not given:
+        return name, True
+    try:
+        return name, json.loads(value.lower() if value.lower() in {"true", "false"} else value)
+    except ValueError:
+        return name, value
+
+
+def _config(settings: Sequence[tuple[str, Any]], **others: Any) -> WasmConfig:
+    try:
+        return WasmConfig(**{**others, **dict(settings)})
+    except (TypeError, ValueError) as refused:
+        raise _Refused(str(refused)) from None
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    made = argparse.ArgumentParser(
+        prog="wasmtime-rt", description="Run WebAssembly, compile it, look into it.", allow_abbrev=False
+    )
+    made.add_argument(
+        "--version", action="version", version=f"wasmtime-rt {__version__}, Wasmtime {engine_version}"
+    )
+    common = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    common.add_argument("--verbose", action="store_true", help="show the whole traceback of an error")
+    cached = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    cached.add_argument("--cache", metavar="DIR", help="where compiled code is kept; 'off' for nowhere")
+    tuned = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    tuned.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        type=_setting,
+        action="append",
+        default=[],
+        help="a setting of WasmConfig, as in --set consume_fuel=true; may be repeated",
+    )
+    commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: Any) -> Any:
+        command = commands.add_parser(
+            name, help=text, description=text[0].upper() + text[1:] + ".", parents=[common, *parents],
+            allow_abbrev=False,
+        )  # fmt: skip
+        command.set_defaults(run=run)
+        return command
+
+    run = add("run", _run, "run a program, or a function of a module", cached)
+    run.usage = "wasmtime-rt run [options] PROGRAM [arguments for the program ...]"
+    _add_run_options(run)
+
+    compile_ = add("compile", _compile, "compile a module to a file that loads at once", tuned)
+    compile_.add_argument("module", metavar="MODULE")
+    compile_.add_argument("-o", "--output", metavar="FILE", help="by default the module's name with .cwasm")
+
+    inspect = add("inspect", _inspect, "show what a module imports, exports and needs")
+    inspect.add_argument("module", metavar="MODULE")
+    inspect.add_argument("--json", action="store_true", help="as JSON")
+
+    wat = add("wat2wasm", _wat2wasm, "translate the text format into a binary module")
+    wat.add_argument("source", metavar="WAT", help="a file, or - for the standard input")
+    wat.add_argument("-o", "--output", metavar="FILE", help="by default its name with .wasm; - for stdout")
+
+    validate = add("validate", _validate, "say whether modules are valid", tuned)
+    validate.add_argument("modules", metavar="MODULE", nargs="+")
+
+    bench = add("bench", _bench, "call a function many times and show how long it takes", cached)
+    bench.add_argument("module", metavar="MODULE")
+    bench.add_argument("function", metavar="FUNCTION", help="the name of an export")
+    bench.add_argument("args", metavar="ARGUMENT", nargs="*")
+    bench.add_argument(
+        "-n", "--number", type=_count, default=1000, metavar="N", help="calls, 1000 by default"
+    )
+    bench.add_argument("--warmup", type=_count, default=10, metavar="N", help="calls before, 10 by default")
+    bench.add_argument("--json", action="store_true", help="as JSON")
+
+    info = add("info", _info, "show versions, the backend, and the cache")
+    info.add_argument("--json", action="store_true", help="as JSON")
+    info.add_argument("--clear-cache", action="store_true", help="remove what is in the cache first")
+    return made
+
+
+def _add_run_options(run: argparse.ArgumentParser) -> None:
+    run.add_argument("program", metavar="PROGRAM", help="a WASI program, or with --invoke any module")
+    run.add_argument(
+        "--invoke", metavar="NAME", help="call this export with the arguments, and print its results"
+    )
+    run.add_argument(
+        "--dir",
+        metavar="HOST[::GUEST][:rw]",
+        type=mount,
+        action="append",
+        default=[],
+        help="a folder that the program sees, read-only unless it ends with :rw; may be repeated",
+    )
+    run.add_argument(
+        "--env",
+        metavar="NAME[=VALUE]",
+        type=variable,
+        action="append",
+        default=[],
+        help="a variable that the program sees; may be repeated",
+    )
+    run.add_argument("--inherit-env", action="store_true", help="let it see all of this environment")
+    run.add_argument("--argv0", metavar="NAME", help="its own name, by default that of its file")
+    run.add_argument("--timeout", metavar="SECONDS", type=_positive, help="end it after so many seconds")
+    run.add_argument("--fuel", metavar="N", type=_count, help="end it after about so many instructions")
+    run.add_argument("--memory", metavar="SIZE", type=size, help="let its memory grow to so much: 512M, 1GiB")
+    run.add_argument("--profile", metavar="FILE", help="write a profile for https://profiler.firefox.com")
+
+
+def _split(options: argparse.ArgumentParser, argv: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What is for us, the program's name included, and what is for the program."""
+    with_value = {text for action in options._actions if action.nargs != 0 for text in action.option_strings}
+    at = 0
+    while at < len(argv):
+        word = argv[at]
+        if word == "--":
+            return [*argv[:at], "--", *argv[at + 1 : at + 2]], list(argv[at + 2 :])
+        if not word.startswith("-") or word == "-":
+            return list(argv[: at + 1]), list(argv[at + 1 :])
+        at += 2 if word in with_value else 1
+    return list(argv), []
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line.
+
+    Args:
+        argv: Its arguments; those of this process by default.
+
+    Returns:
+        The exit status.
+    """
+    given = list(sys.argv[1:] if argv is None else argv)
+    options = parser()
+    for_program: list[str] = []
+    if given[:1] == ["run"]:
+        subparsers = next(a for a in options._actions if isinstance(a, argparse._SubParsersAction))
+        ours, for_program = _split(subparsers.choices["run"], given[1:])
+        given = ["run", *ours]
+    arguments = options.parse_args(given)
+    arguments.for_program = for_program
+    failed = CANNOT_RUN if arguments.command == "run" else 1
+    try:
+        status = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        with contextlib.suppress(OSError):  # and nothing more at the end of the interpreter
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return failed
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except (_Refused, WasmtimeError, OSError, ValueError, TypeError, OverflowError, KeyError) as refused:
+        if arguments.verbose:
+            raise
+        _say(refused)
+        if arguments.command == "run" and isinstance(refused, WasmTrap):
+            return TIME_OVER if isinstance(refused, WasmTimeout) else TRAPPED
+        return failed
+    else:
+        return int(status)
+
+
+def _say(refused: BaseException) -> None:
+    if isinstance(refused, WasmTrap) and refused.frames:
+        where = refused.frames[0]
+        name = re.sub(r"[^\x20-\x7e]+", "?", str(where))  # a module says its own names
+        last = [line.strip() for line in str(refused).splitlines() if line.strip()][-1]
+        problem(f"{last.removeprefix('wasm trap: ').removeprefix('1: ')} in {name}")
+    elif isinstance(refused, OSError) and refused.filename is not None:
+        problem(f"{refused.filename}: {refused.strerror}")
+    elif isinstance(refused, KeyError):
+        problem(str(refused.args[0]))
+    else:
+        problem(f"{refused}" if str(refused) else type(refused).__name__)
+
+
+# ---- Commands
+
+
+def _cache(arguments: argparse.Namespace) -> Any:
+    if arguments.cache is None:
+        return True
+    return False if arguments.cache == "off" else arguments.cache
+
+
+def _megabytes(count: int) -> str:
+    return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
+
+
+@contextlib.contextmanager
+def _compiling(path: str) -> Iterator[None]:
+    with progress(f"compiling {os.path.basename(path)} ({_megabytes(os.stat(path).st_size)})"):
+        yield
+
+
+def _program(path: str) -> str | WasmModule:
+    """What a sandbox takes: a path, or a module that was compiled already."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"\x7fELF":
+            return path
+    try:
+        return WasmModule.deserialize_file(WasmEngine(WasmConfig(epoch_interruption=True)), path)
+    except WasmtimeError:
+        return WasmModule.deserialize_file(WasmEngine(), path)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    program = _program(arguments.program)
+    plain = isinstance(program, WasmModule) and not program.engine.config.epoch_interruption
+    with _compiling(arguments.program):
+        sandbox = Sandbox(
+            program,
+            timeout=arguments.timeout,
+            fuel=arguments.fuel,
+            memory=arguments.memory,
+            max_output=None,
+            max_module_size=None,
+            cache=_cache(arguments),
+        )
+    if plain and arguments.profile:
+        raise _Refused("--profile needs a module compiled with --set epoch_interruption=true")
+    exported = {export.name: export.type for export in sandbox.module.exports}
+    if arguments.invoke is None and "_start" not in exported:
+        functions = ", ".join(name for name, kind in exported.items() if isinstance(kind, WasmFuncType))
+        raise _Refused(
+            f"{arguments.program}: no program, for it exports no _start; "
+            f"--invoke NAME calls one of {printable(functions) or 'nothing'}"
+        )
+    environment = dict(os.environ) if arguments.inherit_env else {}
+    environment.update(arguments.env)
+    name = arguments.invoke or "_start"
+    words = [] if arguments.invoke is None else _values(name, exported.get(name), arguments.for_program)
+    sys.stdout.flush()
+    # Nothing of Python's can run while the program does: let Ctrl-C end the process.
+    before = signal.signal(signal.SIGINT, signal.SIG_DFL) if not arguments.profile else None
+    try:
+        with sandbox.start(
+            () if arguments.invoke else arguments.for_program,
+            argv0=arguments.argv0 or os.path.basename(arguments.program),
+            env=environment,
+            stdin="inherit",
+            stdout="inherit",
+            stderr="inherit",
+            mounts=dict(arguments.dir),
+        ) as program_:
+            watched = (
+                program_.store.profile(arguments.profile) if arguments.profile else contextlib.nullcontext()
+            )
+            with watched:
+                returned = program_.call(name, *words)
+    except WasmExit as ended:
+        return ended.code if 0 <= ended.code <= 255 else 1
+    finally:
+        if before is not None:
+            signal.signal(signal.SIGINT, before)
+    if arguments.invoke is not None and returned is not None:
+        for value in returned if isinstance(returned, tuple) else (returned,):
+            print(value)
+    return 0
+
+
+def _values(name: str, kind: WasmExternType | None, words: Sequence[str]) -> list[int | float]:
+    """What ``words`` are as arguments of the function ``name``."""
+    if not isinstance(kind, WasmFuncType):
+        raise _Refused(f"no function {name!r} is exported" if kind is None else f"{name!r} is no function")
+    if len(words) != len(kind.params):
+        raise _Refused(f"{name}: expected {len(kind.params)} arguments, {kind}, got {len(words)}")
+    values: list[int | float] = []
+    for word, wanted in zip(words, kind.params, strict=True):
+        try:
+            values.append(float(word) if wanted.kind in {"f32", "f64"} else int(word, 0))
+        except ValueError:
+            raise _Refused(f"{name}: expected {wanted}, got {word!r}") from None
+        if wanted.kind not in {"i32", "i64", "f32", "f64"}:
+            raise _Refused(f"{name}: {wanted} cannot be given on the command line")
+    return values
+
+
+def _write(path: str, data: bytes) -> None:
+    if path == "-":
+        sys.stdout.buffer.write(data)
+        return
+    with open(path, "wb") as file:
+        file.write(data)
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    target = arguments.output or os.path.splitext(arguments.module)[0] + ".cwasm"
+    engine = WasmEngine(_config(arguments.set))
+    began = time.perf_counter()
+    with _compiling(arguments.module):
+        data = WasmModule(engine, Path(arguments.module)).serialize()
+    _write(target, data)
+    if target != "-":
+        print(f"{target}: {_megabytes(len(data))}, compiled in {time.perf_counter() - began:.2f} s")
+    return 0
+
+
+#: Features of WebAssembly, and what is off in an engine that has not got them.
+_FEATURES = {
+    "bulk_memory": ["bulk_memory", "reference_types", "function_references", "gc", "exceptions"],
+    "exceptions": ["exceptions"],
+    "function_references": ["function_references", "gc"],
+    "gc": ["gc"],
+    "memory64": ["memory64"],
+    "multi_memory": ["multi_memory"],
+    "multi_value": ["multi_value"],
+    "reference_types": ["reference_types", "function_references", "gc", "exceptions"],
+    "relaxed_simd": ["relaxed_simd"],
+    "simd": ["simd", "relaxed_simd"],
+    "tail_call": ["tail_call"],
+    "threads": ["threads"],
+    "wide_arithmetic": ["wide_arithmetic"],
+}
+
+
+def _features(wasm: bytes) -> list[str]:
+    """The features that a module cannot do without: those whose absence makes it invalid."""
+    used = []
+    for name, off in _FEATURES.items():
+        settings: dict[str, Any] = {f"wasm_{feature}": False for feature in off}
+        try:
+            engine = WasmEngine(WasmConfig(**settings))
+        except WasmtimeError:
+            continue
+        if not WasmModule.is_valid(engine, wasm):
+            used.append(name)
+    return used
+
+
+def _inspect(arguments: argparse.Namespace) -> int:
+    path = arguments.module
+    with _compiling(path):
+        wasm = read_source(Path(path))
+        module = WasmModule(WasmEngine(WasmConfig(wasm_custom_page_sizes=True)), wasm)
+        features = _features(wasm)
+    names = [export.name for export in module.exports]
+    kind = "command" if "_start" in names else "reactor" if "_initialize" in names else "library"
+    wasi = sorted({wanted.module for wanted in module.imports if wanted.module.startswith("wasi")})
+    if arguments.json:
+        told = {
+            "path": path,
+            "size": len(wasm),
+            "kind": kind,
+            "wasi": wasi,
+            "features": features,
+            "imports": [
+                {"module": wanted.module, "name": wanted.name, "type": str(wanted.type)}
+                for wanted in module.imports
+            ],
+            "exports": [{"name": export.name, "type": str(export.type)} for export in module.exports],
+        }
+        print(json.dumps(told, indent=2))
+        return 0
+    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + ', '.join(wasi) if wasi else ''}")
+    print(f"features: {', '.join(features) or 'none beyond the first version'}")
+    if module.imports:
+        rows = [(printable(one.module), printable(one.name), str(one.type)) for one in module.imports]
+        table(f"{len(rows)} imports", ("module", "name", "type"), rows)
+    if module.exports:
+        exports = [(printable(one.name), str(one.type)) for one in module.exports]
+        table(f"{len(exports)} exports", ("name", "type"), exports)
+    return 0
+
+
+def printable(text: str) -> str:
+    """Names in modules may be anything: nothing in them is to move the cursor of a terminal."""
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+
+
+def _wat2wasm(arguments: argparse.Namespace) -> int:
+    source = arguments.source
+    text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    target = arguments.output or ("-" if source == "-" else os.path.splitext(source)[0] + ".wasm")
+    try:
+        _write(target, wat2wasm(text))
+    except CompileError as refused:
+        place = re.search(r":(\d+):(\d+)", str(refused))
+        at = f":{place[1]}:{place[2]}" if place else ""
+        if arguments.verbose:
+            raise
+        raise _Refused(f"{source}{at}: {str(refused).splitlines()[0]}") from None
+    return 0
+
+
+def _validate(arguments: argparse.Namespace) -> int:
+    engine, status = WasmEngine(_config(arguments.set)), 0
+    for path in arguments.modules:
+        wrong = _what_is_wrong(engine, path, arguments.verbose)
+        print(f"{path}: {wrong or 'valid'}")
+        status |= bool(wrong)
+    return status
+
+
+def _what_is_wrong(engine: WasmEngine, path: str, verbose: bool) -> str:
+    try:
+        WasmModule.validate(engine, Path(path))
+    except CompileError as refused:
+        if verbose:
+            raise
+        return " ".join(str(refused).split())
+    return ""
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    if not arguments.number:
+        raise _Refused("--number: expected 1 or more")
+    with _compiling(arguments.module):
+        sandbox = Sandbox(
+            arguments.module, timeout=None, memory=None, max_module_size=None, cache=_cache(arguments)
+        )
+    exported = {export.name: export.type for export in sandbox.module.exports}
+    values = _values(arguments.function, exported.get(arguments.function), arguments.args)
+    with sandbox.start(stdout="null", stderr="null") as program:
+        function = program.exports[arguments.function]
+        for _ in range(arguments.warmup):
+            function(*values)  # type: ignore[operator]  # it was looked at above
+        clock, times = time.perf_counter_ns, []
+        for _ in range(arguments.number):
+            began = clock()
+            function(*values)  # type: ignore[operator]
+            times.append(clock() - began)
+    times.sort()
+    found = {
+        "calls": len(times),
+        "min": times[0],
+        "median": statistics.median(times),
+        "mean": statistics.fmean(times),
+        "p95": times[math.ceil(0.95 * len(times)) - 1],
+        "p99": times[math.ceil(0.99 * len(times)) - 1],
+        "max": times[-1],
+    }
+    if arguments.json:
+        print(json.dumps({"function": arguments.function, "unit": "ns", **found}))
+        return 0
+    rows = [(name, _time(value)) for name, value in found.items() if name != "calls"]
+    table(f"{arguments.function}: {len(times)} calls", ("", "time"), rows)
+    table("how many took how long", ("up to", "calls", ""), _histogram(times))
+    return 0
+
+
+def _time(nanoseconds: float) -> str:
+    for unit, size_ in (("s", 1e9), ("ms", 1e6), ("us", 1e3)):
+        if nanoseconds >= size_:
+            return f"{nanoseconds / size_:.2f} {unit}"
+    return f"{nanoseconds:.0f} ns"
+
+
+def _histogram(times: Sequence[int]) -> list[tuple[str, int, str]]:
+    """Sorted times in classes, each twice as long as the one before."""
+    classes: dict[int, int] = {}
+    for one in times:
+        top = 1 << max(one - 1, 0).bit_length()
+        classes[top] = classes.get(top, 0) + 1
+    most = max(classes.values())
+    return [(_time(top), count, "#" * math.ceil(40 * count / most)) for top, count in sorted(classes.items())]
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    import platform  # noqa: PLC0415  slow to import
+
+    cache = ModuleCache()
+    if arguments.clear_cache:
+        cache.clear()
+    told: dict[str, Any] = {
+        "wasmtime-rt": __version__,
+        "engine": f"Wasmtime {engine_version}",
+        "backend": backend,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cache": cache.folder,
+        "cache entries": len(cache),
+        "cache bytes": cache.size,
+        "cache bytes at most": cache.max_size,
+        "features": sorted(
+            name.removeprefix("wasm_") for name in dir(WasmConfig)
+            if name.startswith("wasm_") and getattr(WasmConfig(), name) is True
+        ),
+    }  # fmt: skip
+    if arguments.json:
+        print(json.dumps(told, indent=2))
+        return 0
+    rows = [
+        (name, ", ".join(value) if isinstance(value, list) else "off" if value is None else str(value))
+        for name, value in told.items()
+    ]
+    table("wasmtime-rt", ("", ""), rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from ._deadline import StoreDeadline
     from ._profile import StoreProfile
     from .annotations import F32, F64, I32, I64, V128
+    from .byte_calls import ByteCaller, WasmSpan, call_bytes, pack_span, unpack_span, unsigned
     from .caller import WasmCaller, with_caller
     from .config import (
         OptimizationLevel,
@@ -124,6 +125,7 @@ _ROOMS = {
     "_deadline": "StoreDeadline",
     "_profile": "StoreProfile",
     "annotations": "F32 F64 I32 I64 V128",
+    "byte_calls": "ByteCaller WasmSpan call_bytes pack_span unpack_span unsigned",
     "caller": "WasmCaller with_caller",
     "config": ("OptimizationLevel PoolingConfig ProfilingStrategy RegallocAlgorithm Strategy WasmConfig"),
     "engine": "WasmEngine",
@@ -214,6 +216,13 @@ __all__ = [
     "WasmSharedMemory",
     "WasmTable",
     "WasmTag",
+    # Bytes in and out
+    "ByteCaller",
+    "WasmSpan",
+    "call_bytes",
+    "pack_span",
+    "unpack_span",
+    "unsigned",
     # References to what the engine keeps
     "WasmArray",
     "WasmExternalized",

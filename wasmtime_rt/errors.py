@@ -184,6 +184,22 @@ class WasmTrap(WasmtimeError):
         self.code = code
         self.frames = frames
 
+    def _repr_html_(self) -> str:
+        from ._html import table  # noqa: PLC0415  for notebooks only
+
+        lines = [line.strip() for line in str(self).splitlines() if line.strip()] or [""]
+        code = f"{self.code.name}: " if self.code is not None else ""
+        rows = [
+            (
+                frame.func_name or f"function {frame.func_index}",
+                frame.module_name or "",
+                f"0x{frame.module_offset:x}",
+            )
+            for frame in self.frames
+        ]
+        title = f"{type(self).__name__}: {code}{lines[-1].removeprefix('1: ').removeprefix('wasm trap: ')}"
+        return table(title, ("function, innermost first", "module", "offset in the module"), rows)
+
 
 class WasmTimeout(WasmTrap):
     """WebAssembly was stopped since its time was up. The store can be used further.

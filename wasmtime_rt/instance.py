@@ -87,6 +87,11 @@ class WasmExports(Mapping[str, WasmExtern]):
     def __repr__(self) -> str:
         return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"
 
+    def _repr_html_(self) -> str:
+        from ._html import table  # noqa: PLC0415  for notebooks only
+
+        return table(f"{len(self.__types)} exports", ("name", "type"), self.__types.items())
+
 
 class ByName:
     """What has exports by name: looking one up, and checking its kind."""
@@ -262,6 +267,9 @@ class WasmInstance(ByName, AbstractInstance):
     def __repr__(self) -> str:
         state = "" if self.is_valid else " closed"
         return f"<WasmInstance {len(self._module.exports)} exports{state}>"
+
+    def _repr_html_(self) -> str:
+        return self.exports._repr_html_() if self._handle is not None else f"<code>{self!r}</code>"
 
 
 def _find_export(

@@ -433,6 +433,15 @@ class WasmModule(AbstractModule):
         state = "" if self.is_valid else " closed"
         return f"<WasmModule {len(self.imports)} imports, {len(self.exports)} exports{state}>"
 
+    def _repr_html_(self) -> str:
+        from ._html import table  # noqa: PLC0415  for notebooks only
+
+        title = f"WasmModule{'' if self.is_valid else ', closed'}: "
+        imports = [("import", one.module, one.name, one.type) for one in self.imports]
+        exports = [("export", "", one.name, one.type) for one in self.exports]
+        counts = f"{len(imports)} imports, {len(exports)} exports"
+        return table(title + counts, ("", "module", "name", "type"), [*imports, *exports])
+
 
 def check_module(module: object) -> WasmModule:
     """``module`` itself.

@@ -1,0 +1,29 @@
+"""Tables for notebooks: what ``_repr_html_`` returns. Plain Python; what modules say is text in them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from html import escape
+
+_ROWS_AT_MOST = 200
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """A table of ``rows``, cut short where it is very long."""
+    given = list(rows)
+    head = "".join(f"<th style='text-align:left'>{escape(column)}</th>" for column in columns)
+    lines = []
+    for row in given[:_ROWS_AT_MOST]:
+        cells = "".join(
+            f"<td style='text-align:left'><code>{escape(_printable(cell))}</code></td>" for cell in row
+        )
+        lines.append(f"<tr>{cells}</tr>")
+    if len(given) > _ROWS_AT_MOST:
+        lines.append(f"<tr><td colspan='{len(columns)}'>and {len(given) - _ROWS_AT_MOST} more</td></tr>")
+    body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>" if given else ""
+    caption = f"<caption style='text-align:left;caption-side:top'><b>{escape(title)}</b></caption>"
+    return f"<table>{caption}{body}</table>"
+
+
+def _printable(cell: object) -> str:
+    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(cell))

@@ -9,12 +9,12 @@ is left to the engine, by a small module between the program's memory and the en
 from __future__ import annotations
 
 import struct
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from .caller import WasmCaller, with_caller
 from .errors import WasmTimeout
-from .instance import WasmInstance
+from .func import WasmFunc
 from .linker import WasmLinker
 from .memory import WasmMemory
 from .module import WasmModule
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .store import WasmStore
 
 WASI = "wasi_snapshot_preview1"
-_SUCCESS, _BAD_FILE, _FAULT, _INVALID, _NO_SYSTEM_CALL = 0, 8, 21, 28, 52
+_SUCCESS, _BAD_FILE, _FAULT, _INVALID = 0, 8, 21, 28
 _REALTIME, _MONOTONIC = 0, 1
 _CLOCK, _READ, _WRITE = 0, 1, 2
 _ABSOLUTE = 1
@@ -46,69 +46,30 @@ _TO_ENGINE = f"""(module
 
 
 class Waiter:
-    """What these functions must know of the program that calls them.
+    """What these functions must know of the program that calls them: the data of its store.
 
     Attributes:
-        store: Its store.
-        instance: Its instance, once there is one.
         deadline: When it must end, by `time.monotonic`; ``None`` where nothing says so.
         timeout: How many seconds it had until then.
+        inherits_input: Whether its standard input is that of this process.
+        engines_poll: The engine's own function on this program's memory, once it was needed.
     """
 
-    def __init__(self, store: WasmStore, *, inherits_input: bool) -> None:
-        self.store = store
-        self.instance: WasmInstance | None = None
+    __slots__ = ("_began", "deadline", "engines_poll", "inherits_input", "timeout")
+
+    def __init__(self, *, inherits_input: bool) -> None:
         self.deadline: float | None = None
         self.timeout = 0.0
+        self.inherits_input = inherits_input
+        self.engines_poll: Any = None
         self._began = time.monotonic_ns()
-        self._inherits_input = inherits_input
-        self._engines_poll: Any = None
-
-    @property
-    def memory(self) -> WasmMemory | None:
-        """The program's memory, if it is one that WASI knows."""
-        found = None if self.instance is None else self.instance.exports.get("memory")
-        return found if isinstance(found, WasmMemory) else None
 
     def now(self, clock: int) -> int:
         """Nanoseconds by one of the two clocks."""
         return time.time_ns() if clock == _REALTIME else time.monotonic_ns() - self._began
 
-    def clock_time_get(self, clock: int, _precision: int, out: int) -> int:
-        """The time."""
-        if clock not in {_REALTIME, _MONOTONIC}:
-            return _BAD_FILE
-        memory = self.memory
-        if memory is None:
-            return _NO_SYSTEM_CALL
-        try:
-            memory.write(out & _UNSIGNED, self.now(clock).to_bytes(8, "little"))
-        except IndexError:
-            return _FAULT
-        return _SUCCESS
-
-    def poll_oneoff(self, subscriptions: int, events: int, count: int, written: int) -> int:
-        """Wait until one of the things that are subscribed to happens."""
-        memory = self.memory
-        if memory is None:
-            return _NO_SYSTEM_CALL
-        subscriptions, events, count, written = (
-            n & _UNSIGNED for n in (subscriptions, events, count, written)
-        )
-        if not 0 < count <= _SUBSCRIPTIONS_AT_MOST:
-            return _INVALID
-        try:
-            asked = list(_SUBSCRIPTION.iter_unpack(memory.read(subscriptions, count * _SUBSCRIPTION.size)))
-            if self._inherits_input and any(what == _READ for _, what, *_ in asked):
-                return self._poll_in_engine(subscriptions, events, count, written)
-            happened = self._wait(asked)
-            memory.write(events, b"".join(happened))
-            memory.write(written, len(happened).to_bytes(4, "little"))
-        except IndexError:
-            return _FAULT
-        return _SUCCESS
-
-    def _wait(self, asked: list[tuple[int, ...]]) -> list[bytes]:
+    def wait(self, asked: list[tuple[int, ...]]) -> list[bytes]:
+        """Wait for the first of what is asked for, and tell all that has happened by then."""
         happened, waits = [], []
         for word, what, clock, timeout, _, flags in asked:
             if what in {_READ, _WRITE}:
@@ -120,9 +81,8 @@ class Waiter:
                 waits.append((max(left, 0), word))
         shortest = 0 if happened else min(waits)[0]
         self._sleep(shortest / 1e9)
-        return happened + [
-            _EVENT.pack(word, _SUCCESS, _CLOCK, 0, 0) for left, word in waits if left <= shortest
-        ]
+        over = (word for left, word in waits if left <= shortest)
+        return happened + [_EVENT.pack(word, _SUCCESS, _CLOCK, 0, 0) for word in over]
 
     def _sleep(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -136,33 +96,53 @@ class Waiter:
                 )
             time.sleep(min(left, 3600, 3600 if self.deadline is None else self.deadline - now))
 
-    def _poll_in_engine(self, *arguments: int) -> int:
-        if self._engines_poll is None:
-            linker = WasmLinker(self.store.engine)
-            linker.define("program", "memory", self.memory)
-            linker.define_wasi()
-            between = linker.instantiate(self.store, WasmModule(self.store.engine, _TO_ENGINE))
-            self._engines_poll = between.get_func("poll")
-        return int(self._engines_poll(*arguments))
+
+def _clock_time_get(caller: WasmCaller, clock: int, _precision: int, out: int) -> int:
+    if clock not in {_REALTIME, _MONOTONIC}:
+        return _BAD_FILE
+    try:
+        now = caller.data.now(clock)
+        caller.get_memory().write(out & _UNSIGNED, now.to_bytes(8, "little"))
+    except (IndexError, KeyError, TypeError):  # outside of the memory, or there is none
+        return _FAULT
+    return _SUCCESS
 
 
-class Waiters(threading.local):
-    """Who runs on this thread, innermost last: prepared functions belong to no program."""
+def _poll_oneoff(caller: WasmCaller, subscriptions: int, events: int, count: int, written: int) -> int:
+    waiter: Waiter = caller.data
+    subscriptions, events, count, written = (n & _UNSIGNED for n in (subscriptions, events, count, written))
+    if not 0 < count <= _SUBSCRIPTIONS_AT_MOST:
+        return _INVALID
+    try:
+        memory = caller.get_memory()
+        asked = list(_SUBSCRIPTION.iter_unpack(memory.read(subscriptions, count * _SUBSCRIPTION.size)))
+    except (IndexError, KeyError, TypeError):
+        return _FAULT
+    if waiter.inherits_input and any(what == _READ for _, what, *_ in asked):
+        if waiter.engines_poll is None:
+            waiter.engines_poll = _engines_poll(caller.store, memory)
+        return int(waiter.engines_poll(subscriptions, events, count, written))
+    happened = waiter.wait(asked)
+    try:
+        memory.write(events, b"".join(happened))
+        memory.write(written, len(happened).to_bytes(4, "little"))
+    except IndexError:
+        return _FAULT
+    return _SUCCESS
 
-    def __init__(self) -> None:
-        self.running: list[Waiter] = []
 
-    def clock_time_get(self, *arguments: int) -> int:
-        """The same of whoever runs on this thread."""
-        return self.running[-1].clock_time_get(*arguments)
-
-    def poll_oneoff(self, *arguments: int) -> int:
-        """The same of whoever runs on this thread."""
-        return self.running[-1].poll_oneoff(*arguments)
+def _engines_poll(store: WasmStore, memory: WasmMemory) -> WasmFunc:
+    linker = WasmLinker(store.engine)
+    linker.define("program", "memory", memory)
+    linker.define_wasi()
+    return linker.instantiate(store, WasmModule(store.engine, _TO_ENGINE)).get_func("poll")
 
 
-def define_waiting(linker: WasmLinker, waiter: Waiter | Waiters) -> None:
-    """Define the functions of ``waiter`` in front of the engine's: before `WasmLinker.define_wasi`."""
+def define_waiting(linker: WasmLinker) -> None:
+    """Define these functions in front of the engine's: before `WasmLinker.define_wasi`.
+
+    They serve stores whose data is a `Waiter`.
+    """
     i32, i64 = "i32", "i64"
-    linker.define(WASI, "clock_time_get", waiter.clock_time_get, WasmFuncType([i32, i64, i32], [i32]))
-    linker.define(WASI, "poll_oneoff", waiter.poll_oneoff, WasmFuncType([i32] * 4, [i32]))
+    linker.define(WASI, "clock_time_get", with_caller(_clock_time_get), WasmFuncType([i32, i64, i32], [i32]))
+    linker.define(WASI, "poll_oneoff", with_caller(_poll_oneoff), WasmFuncType([i32] * 4, [i32]))

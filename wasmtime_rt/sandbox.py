@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
 from ._record import Record
-from ._waiting import Waiter, Waiters, define_waiting
+from ._waiting import Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
 from .errors import (
@@ -108,9 +108,19 @@ class SandboxInstance(WasmtimeResource):
     42
     """
 
-    __slots__ = ("__weakref__", "_duration", "_exit_code", "_outputs", "_store", "_timeout", "_waiter")
+    __slots__ = (
+        "__weakref__",
+        "_duration",
+        "_exit_code",
+        "_instance",
+        "_outputs",
+        "_store",
+        "_timeout",
+        "_waiter",
+    )
 
     _store: WasmStore
+    _instance: WasmInstance | None
     _waiter: Waiter
     _outputs: dict[str, io.BytesIO]
     _timeout: float | None
@@ -128,8 +138,8 @@ class SandboxInstance(WasmtimeResource):
     @property
     def instance(self) -> WasmInstance:
         """The instance. What is called on it, and not by `call`, runs without a limit in time."""
-        assert self._waiter.instance is not None
-        return self._waiter.instance
+        assert self._instance is not None
+        return self._instance
 
     @property
     def exports(self) -> WasmExports:
@@ -159,7 +169,7 @@ class SandboxInstance(WasmtimeResource):
         """What it did until now."""
         store, taken = self._store, None
         with contextlib.suppress(WasmtimeError):
-            memory = self._waiter.memory
+            memory = None if self._instance is None else self._instance.exports.get("memory")
             taken = memory.data_size if isinstance(memory, WasmMemory) else None
         fuel = store.fuel_consumed if store.engine.config.consume_fuel and store.is_valid else None
         stdout, stderr = (
@@ -170,13 +180,11 @@ class SandboxInstance(WasmtimeResource):
         )
 
     @contextlib.contextmanager
-    def _running(self, timeout: float | None, waiters: Waiters | None = None) -> Iterator[None]:
+    def _running(self, timeout: float | None) -> Iterator[None]:
         """Whatever runs the program: within ``timeout``, with what it did told to the errors that end it."""
         waiter, began = self._waiter, time.monotonic()
         waiter.deadline = None if timeout is None else began + timeout
         waiter.timeout = timeout or 0.0
-        running = [] if waiters is None else waiters.running
-        running.append(waiter)
         try:
             with contextlib.nullcontext() if timeout is None else self._store.deadline(timeout):
                 yield
@@ -189,7 +197,7 @@ class SandboxInstance(WasmtimeResource):
         else:
             self._duration += time.monotonic() - began
         finally:
-            running.pop()
+            waiter.deadline = None
 
     @property
     def is_valid(self) -> bool:
@@ -249,14 +257,12 @@ class Sandbox(WasmtimeResource):
     __slots__ = (
         "__weakref__",
         "_fuel",
-        "_imports",
         "_limits",
         "_max_output",
         "_module",
         "_name",
         "_prepared",
         "_timeout",
-        "_waiters",
     )
 
     def __init__(
@@ -281,7 +287,6 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
-        self._imports = {module: dict(names) for module, names in imports.items()}
         self._name = "program"
         if isinstance(program, WasmModule):
             config = program.engine.config
@@ -309,17 +314,13 @@ class Sandbox(WasmtimeResource):
             self._module = WasmModule.load(
                 _engine(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
             )
-        self._waiters = Waiters()
-        self._prepared = self._linker(self._waiters).prepare(self._module)
-
-    def _linker(self, waiting: Waiter | Waiters) -> WasmLinker:
         linker = WasmLinker(self._module.engine)
-        for module, names in self._imports.items():
-            for name, item in names.items():
-                linker.define(module, name, item)
-        define_waiting(linker, waiting)
+        for name, functions in imports.items():
+            for function, item in functions.items():
+                linker.define(name, function, item)
+        define_waiting(linker)
         linker.define_wasi()
-        return linker
+        self._prepared = linker.prepare(self._module)
 
     @property
     def module(self) -> WasmModule:
@@ -357,8 +358,8 @@ class Sandbox(WasmtimeResource):
         )
         with program._store as store:
             try:
-                with program._running(program._timeout, self._waiters):
-                    instance = program._waiter.instance = self._instantiate(store)
+                with program._running(program._timeout):
+                    instance = program._instance = self._instantiate(store)
                     instance.get_func("_start")()
                 program._exit_code = 0
             except WasmExit:
@@ -394,9 +395,7 @@ class Sandbox(WasmtimeResource):
         )
         try:
             with program._running(program._timeout):
-                linker = self._linker(program._waiter)
-                with _limits_told():
-                    program._waiter.instance = linker.instantiate(program._store, self._module)
+                program._instance = self._instantiate(program._store)
                 initialize = program.exports.get("_initialize")
                 if initialize is not None and initialize.type == _NO_TYPE:
                     program.instance.call("_initialize")
@@ -430,7 +429,7 @@ class Sandbox(WasmtimeResource):
             raise TypeError(f"args: expected a sequence of str, got {args!r}")
         program = SandboxInstance.__new__(SandboxInstance)
         program._timeout = self._timeout if timeout is ... else _seconds(timeout)
-        program._duration, program._exit_code, program._outputs = 0.0, None, {}
+        program._duration, program._exit_code, program._instance, program._outputs = 0.0, None, None, {}
         if program._timeout is not None and not self._module.engine.config.epoch_interruption:
             raise MisuseError(
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
@@ -454,8 +453,10 @@ class Sandbox(WasmtimeResource):
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
         )
-        program._store = store = WasmStore(self._module.engine, wasi=wasi, limits=limits)
-        program._waiter = Waiter(store, inherits_input=isinstance(stdin, str) and stdin == "inherit")
+        program._waiter = Waiter(inherits_input=isinstance(stdin, str) and stdin == "inherit")
+        program._store = store = WasmStore(
+            self._module.engine, data=program._waiter, wasi=wasi, limits=limits
+        )
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
         return program

@@ -44,6 +44,7 @@ COMPOSED = {
     "wasmtime_{self._kind}ref_unroot": ["wasmtime_structref_unroot", "wasmtime_arrayref_unroot"],
     "wasi_config_inherit_{name}": ["wasi_config_inherit_stdout", "wasi_config_inherit_stderr"],
     "wasi_config_set_{name}_file": ["wasi_config_set_stdout_file", "wasi_config_set_stderr_file"],
+    "wasm_{feature}": [],  # a setting, by its name in Python
     "wrt_sink_as_{name}": ["wrt_sink_as_stdout", "wrt_sink_as_stderr"],
 }
 
@@ -77,11 +78,6 @@ REASONS: list[tuple[str, str, str]] = [
         "components",
         "For components, which come later; core modules are what is here.",
         "wasmtime_component_* wasmtime_module_type_* wasmtime_context_set_wasi_http",
-    ),
-    (
-        "sockets",
-        "Programs of WASI preview 1 cannot open sockets; this is for preview 2, with components.",
-        "wasi_config_inherit_network wasi_config_allow_ip_name_lookup",
     ),
     (
         "callbacks",

@@ -312,7 +312,7 @@ class Sandbox(WasmtimeResource):
                 self._name = os.path.basename(program)
             wasm = _read(program, _count("max_module_size", max_module_size))
             self._module = WasmModule.load(
-                _engine(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
+                _engine_for(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
             )
         linker = WasmLinker(self._module.engine)
         for name, functions in imports.items():
@@ -564,7 +564,7 @@ _engines: dict[WasmConfig, WasmEngine] = {}
 _engines_lock = threading.Lock()
 
 
-def _engine(config: WasmConfig) -> WasmEngine:
+def _engine_for(config: WasmConfig) -> WasmEngine:
     """The engine of all sandboxes with ``config``. Pools belong to one sandbox, and go with it."""
     if config.pooling_allocation_strategy is not None:
         return WasmEngine(config)

@@ -115,8 +115,8 @@ class WasiConfig(Record):
         TypeError: A field is of the wrong type.
         ValueError: Text with a NUL character, or that UTF-8 cannot hold; a limit out of range.
 
-    C API: ``wasi_config_*``, but for ``wasi_config_inherit_argv`` and ``wasi_config_inherit_env``, which end
-    the process where something is not UTF-8: what is inherited is copied instead.
+    C API: ``wasi_config_new`` and its setters. Arguments and environment are copied where they are inherited:
+    the engine's own way ends the process where something is not UTF-8.
     """
 
     argv: Sequence[str] | str = ()

@@ -56,7 +56,8 @@ for _ in range(300):
         for name in names
     )
     allowed("debug information", w.WasmModule, debug, base + extra)
-"""
+""",
+        timeout=300,
     )
 
 

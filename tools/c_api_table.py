@@ -90,7 +90,7 @@ REASONS: list[tuple[str, str, str]] = [
     (
         "python",
         (
-            "Python says it in other words: `WasiConfig(argv=sys.argv, env=os.environ)`, "
+            "Python says it in other words: `WasiConfig(argv='inherit', env='inherit')`, "
             "`WasmStore.data`, `WasmEngine()`."
         ),
         "wasi_config_inherit_argv wasi_config_inherit_env wasmtime_context_set_data wasm_engine_new",

@@ -390,19 +390,25 @@ def _compile(arguments: argparse.Namespace) -> int:
 
 #: Features of WebAssembly, and what is off in an engine that has not got them.
 _FEATURES = {
-    "bulk_memory": ["bulk_memory", "reference_types", "function_references", "gc", "exceptions"],
-    "exceptions": ["exceptions"],
-    "function_references": ["function_references", "gc"],
-    "gc": ["gc"],
-    "memory64": ["memory64"],
-    "multi_memory": ["multi_memory"],
-    "multi_value": ["multi_value"],
-    "reference_types": ["reference_types", "function_references", "gc", "exceptions"],
-    "relaxed_simd": ["relaxed_simd"],
-    "simd": ["simd", "relaxed_simd"],
-    "tail_call": ["tail_call"],
-    "threads": ["threads"],
-    "wide_arithmetic": ["wide_arithmetic"],
+    "bulk_memory": [
+        "wasm_bulk_memory",
+        "wasm_reference_types",
+        "wasm_function_references",
+        "wasm_gc",
+        "wasm_exceptions",
+    ],
+    "exceptions": ["wasm_exceptions"],
+    "function_references": ["wasm_function_references", "wasm_gc"],
+    "gc": ["wasm_gc"],
+    "memory64": ["wasm_memory64"],
+    "multi_memory": ["wasm_multi_memory"],
+    "multi_value": ["wasm_multi_value"],
+    "reference_types": ["wasm_reference_types", "wasm_function_references", "wasm_gc", "wasm_exceptions"],
+    "relaxed_simd": ["wasm_relaxed_simd"],
+    "simd": ["wasm_simd", "wasm_relaxed_simd"],
+    "tail_call": ["wasm_tail_call"],
+    "threads": ["wasm_threads"],
+    "wide_arithmetic": ["wasm_wide_arithmetic"],
 }
 
 
@@ -410,7 +416,7 @@ def _features(wasm: bytes) -> list[str]:
     """The features that a module cannot do without: those whose absence makes it invalid."""
     used = []
     for name, off in _FEATURES.items():
-        settings: dict[str, Any] = {f"wasm_{feature}": False for feature in off}
+        settings: dict[str, Any] = dict.fromkeys(off, False)
         try:
             engine = WasmEngine(WasmConfig(**settings))
         except WasmtimeError:

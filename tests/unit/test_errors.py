@@ -39,6 +39,8 @@ def test_every_exception_is_below_the_root():
     }
     assert found == {
         WasmtimeError,
+        LimitError,
+        OutOfFuelError,
         CompileError,
         DeserializeError,
         LimitError,

@@ -253,7 +253,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _say(refused: BaseException) -> None:
-    if isinstance(refused, WasmTrap) and refused.frames:
+    if isinstance(refused, WasmTrap) and refused.frames and not isinstance(refused, WasmTimeout):
         where = refused.frames[0]
         name = re.sub(r"[^\x20-\x7e]+", "?", str(where))  # a module says its own names
         last = [line.strip() for line in str(refused).splitlines() if line.strip()][-1]
@@ -496,7 +496,9 @@ def _what_is_wrong(engine: WasmEngine, path: str, verbose: bool) -> str:
     except CompileError as refused:
         if verbose:
             raise
-        return " ".join(str(refused).split())
+        place = re.search(r":(\d+:\d+)", str(refused))
+        first = " ".join(str(refused).split("\n", 1)[0].split())
+        return f"{place[1]}: {first}" if place else first
     return ""
 
 

@@ -111,6 +111,7 @@ def test_no_other_status_is_success(command, program):
 def test_limits_end_programs(command, program):
     assert command("run", "--timeout", "0.05", program(SPIN))[0] == cli.TIME_OVER
     assert command("run", "--timeout", "0.05", program(sleeps(10**12)))[0] == cli.TIME_OVER
+    assert "the limit was 0.05" in command("run", "--timeout", "0.05", program(SPIN))[2]
     status, _, err = command("run", "--fuel", "1000", program(SPIN))
     assert status == cli.TRAPPED
     assert err.startswith("wasmtime-rt: all fuel consumed")

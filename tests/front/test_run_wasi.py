@@ -1,8 +1,11 @@
 """run_wasi: what a program gets, what it gives, and how its end is told."""
 
 import io
+import os
 import pickle
+import signal
 import sys
+import threading
 
 import pytest
 from front_programs import (
@@ -186,6 +189,15 @@ def test_a_program_may_sleep(absolute):
     result = run_wasi(sleeps(20_000_000, absolute), timeout=30)
     assert result.exit_code == 0
     assert result.duration >= 0.02
+
+
+@pytest.mark.parametrize("source", [SPIN, sleeps(10**12)], ids=["spin", "sleep"])
+def test_ctrl_c_ends_it(source):
+    timer = threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        run_wasi(source, timeout=60)
+    timer.join()
 
 
 def test_fuel_that_is_used_up_is_told():

@@ -248,7 +248,9 @@ class WasmConfig(Settings, AbstractConfig):
         "Count fuel: a store starts with none, and WebAssembly traps where it runs out.", default=False
     )
     epoch_interruption: bool = knob(
-        "Check the engine's epoch while running; costs up to half of a tight loop's speed.", default=False
+        "Check the engine's epoch while running, which time limits, interruption, Ctrl-C and profiles need; "
+        "costs up to half of a tight loop's speed.",
+        default=False,
     )
     max_wasm_stack: int = knob(
         "Bytes of stack that WebAssembly may use. A thread that runs it needs that and a margin.",

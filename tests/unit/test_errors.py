@@ -47,6 +47,8 @@ def test_every_exception_is_below_the_root():
         LinkError,
         OutOfFuelError,
         WasmTrap,
+        WasmTimeout,
+        WasmInterrupted,
         WasmException,
         WasmExit,
         MisuseError,

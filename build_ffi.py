@@ -139,10 +139,33 @@ ffi = FFI()
 ffi.cdef(declarations(ROOT / "include" / "wasmtime.h"))
 ffi.cdef(declarations(NATIVE / "native.h"))
 ffi.cdef((NATIVE / "callbacks.cdef").read_text())
+#: cffi drops the GIL around every call. What is quick, runs no WebAssembly and takes locks of the engine
+#: keeps it, so that no fork comes in between, whose child would find the lock taken: see
+#: ``_native/threads.c``. These are parts of the names of such functions.
+KEEPS_GIL = (
+    *("type", "func_new", "ref_pre_", "module_imports", "module_exports", "module_clone", "module_delete"),
+    *("linker_new", "linker_clone", "linker_delete", "linker_define", "linker_get", "linker_instantiate_pre"),
+    *("instance_pre_delete", "engine_clone", "engine_delete"),
+)
+PREAMBLE = f"""
+#include <wasmtime.h>
+#include "native.h"
+#include <string.h>
+/* The answer is known to the compiler. */
+__attribute__((always_inline)) static inline int keeps_gil(const char *function) {{
+    return {" || ".join(f'strstr(function, "{part}") != NULL' for part in KEEPS_GIL)};
+}}
+#undef Py_BEGIN_ALLOW_THREADS
+#undef Py_END_ALLOW_THREADS
+#define Py_BEGIN_ALLOW_THREADS {{ PyThreadState *_save = keeps_gil(__func__) ? NULL : PyEval_SaveThread();
+#define Py_END_ALLOW_THREADS if (_save) PyEval_RestoreThread(_save); }}
+"""
 ffi.set_source(
     "wasmtime_rt._ffi",
-    '#include <wasmtime.h>\n#include "native.h"\n',
-    sources=[f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "shared")],
+    PREAMBLE,
+    sources=[
+        f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")
+    ],
     depends=[
         str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("*.*")])
     ],

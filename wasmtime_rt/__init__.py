@@ -36,6 +36,7 @@ if TYPE_CHECKING:
         WasmtimeValue,
     )
     from ._deadline import StoreDeadline
+    from ._process import restore_signal_handlers
     from ._profile import StoreProfile
     from .annotations import F32, F64, I32, I64, V128
     from .byte_calls import ByteCaller, WasmSpan, call_bytes, pack_span, unpack_span, unsigned
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
         ClosedError,
         CompileError,
         DeserializeError,
+        ForkError,
         LimitError,
         LinkError,
         MemoryViewError,
@@ -123,6 +125,7 @@ _ROOMS = {
         "WasmtimeObject WasmtimeResource WasmtimeType WasmtimeValue"
     ),
     "_deadline": "StoreDeadline",
+    "_process": "restore_signal_handlers",
     "_profile": "StoreProfile",
     "annotations": "F32 F64 I32 I64 V128",
     "byte_calls": "ByteCaller WasmSpan call_bytes pack_span unpack_span unsigned",
@@ -130,9 +133,9 @@ _ROOMS = {
     "config": ("OptimizationLevel PoolingConfig ProfilingStrategy RegallocAlgorithm Strategy WasmConfig"),
     "engine": "WasmEngine",
     "errors": (
-        "ClosedError CompileError DeserializeError LimitError LinkError MemoryViewError MisuseError "
-        "OutOfFuelError StoreBusyError StoreClosedError TrapCode WasmException WasmExit WasmFrame "
-        "WasmInterrupted WasmTimeout WasmtimeError WasmTrap WrongEngineError WrongStoreError"
+        "ClosedError CompileError DeserializeError ForkError LimitError LinkError MemoryViewError "
+        "MisuseError OutOfFuelError StoreBusyError StoreClosedError TrapCode WasmException WasmExit "
+        "WasmFrame WasmInterrupted WasmTimeout WasmtimeError WasmTrap WrongEngineError WrongStoreError"
     ),
     "func": "TypedFunc WasmFunc",
     "globals": "WasmGlobal",
@@ -202,6 +205,7 @@ __all__ = [
     "WasmModule",
     "WasmStore",
     "instantiate",
+    "restore_signal_handlers",
     "wat2wasm",
     # Host functions
     "WasmCaller",
@@ -272,6 +276,7 @@ __all__ = [
     "ClosedError",
     "CompileError",
     "DeserializeError",
+    "ForkError",
     "LimitError",
     "LinkError",
     "MemoryViewError",

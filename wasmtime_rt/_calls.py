@@ -357,6 +357,7 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
     """
     core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
     items, pointer = ffi.from_buffer("wasmtime_extern_t[]", imports), module.get()
+    check_signals()
     with core.running(store) as context:
         error = lib.wasmtime_instance_new(context, pointer, items, len(items), handle, trap)
         if error != NULL or trap[0] != NULL:
@@ -418,6 +419,7 @@ def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts
         hosts: The host functions that it was prepared with.
     """
     trap, handle = ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
+    check_signals()
     with core.running(store) as context:
         hosts.keep(store)
         pointer = ffi.cast("wasmtime_instance_pre_t *", prepared)
@@ -425,6 +427,10 @@ def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts
         if error != NULL or trap[0] != NULL:
             raise failure(store, context, error, trap[0], core.take_raised())
     return bytes(ffi.buffer(handle))
+
+
+#: Puts the engine's signal handlers in front again, if others were installed.
+check_signals = lib.wrt_signals_restore
 
 
 def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:
@@ -449,6 +455,7 @@ def _wrt_python_host_call(store: int, host: int, caller: Any, slots: Any, _count
     core = core_of(store)
     try:
         core.hosts[host].run_raw(core, caller, slots)
+        core.check_lost()
     except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
         return _keep_raised(core, raised)
     return 1
@@ -460,6 +467,7 @@ def _wrt_python_host_call_values(
     core = core_of(store)
     try:
         core.hosts[host].run_checked(core, caller, args, results)
+        core.check_lost()
     except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
         return _keep_raised(core, raised)
     return 1

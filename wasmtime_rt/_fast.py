@@ -203,3 +203,6 @@ for _name, _work in (
     ("keywords", _deadline.call_with_keywords),
 ):
     accel.register(_name, _work)
+
+#: Puts the engine's signal handlers in front again, if something cheap tells that others were installed.
+check_signals = accel.check_signals

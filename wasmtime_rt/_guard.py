@@ -7,8 +7,10 @@ exception out of a signal handler can catch between two bytecodes: another reaso
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -16,10 +18,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._backend import accel
 from ._lowlevel import NULL, address_of, ffi, lib
-from .errors import StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
+from ._process import WASI_STAYED_BEHIND, wasi_is_gone
+from .errors import ForkError, StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+#: Why a guard is lost.
+_IN_USE, _MAY_CALL_WASI = 1, 2
 
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
 STACK_MARGIN = 256 * 1024
@@ -33,6 +39,11 @@ def thread_name(ident: int) -> str:
 
 def refuse(guard: Any) -> NoReturn:
     """Raise why ``guard`` admits nobody now."""
+    if guard.lost:
+        why = f"store {guard.number} cannot be used in this process, which was forked "
+        if guard.lost == _IN_USE:
+            raise ForkError(why + "while another thread was in the store")
+        raise ForkError(why + WASI_STAYED_BEHIND)
     if guard.closed:
         raise StoreClosedError(f"store {guard.number} was closed")
     raise StoreBusyError(
@@ -104,6 +115,8 @@ class _Guard:
     Attributes:
         caller: The public store of the innermost call.
         closed: Whether entries are refused for good.
+        lost: Whether a fork was the reason, and which: see `_lose_by_fork`.
+        runs_wasi: Whether functions of WASI are in the store.
         raised: The exception of the host function that failed last, until its call returns.
         on_leave: Called when the outermost entry ends, for what must be looked at after each call.
         hosts: Host functions by number.
@@ -132,14 +145,18 @@ class _Guard:
         "engine",
         "fuel_given",
         "hosts",
+        "lost",
         "number",
         "objects",
         "on_leave",
         "owner_thread",
         "raised",
+        "runs_wasi",
     )  # fmt: skip
     caller: Any
     closed: bool
+    lost: int
+    runs_wasi: bool
     depth: int
     engine: Any
     fuel_given: int
@@ -151,7 +168,7 @@ class _Guard:
     raised: BaseException | None
 
     def __init__(self, *_args: object) -> None:
-        self.closed = True
+        self.closed, self.lost, self.runs_wasi = True, 0, False
         self.depth = self.owner_thread = self._activations = 0
         self.raised = None
         self.on_leave = None
@@ -171,7 +188,7 @@ class _Guard:
         store = lib.wasmtime_store_new(engine, ffi.cast("void *", self.number), NULL)
 
         def delete(
-            store: Any, delete: Any = lib.wasmtime_store_delete, free: Any = lib.wrt_host_refs_delete
+            store: Any, delete: Any = lib.wrt_store_delete, free: Any = lib.wrt_host_refs_delete
         ) -> None:
             delete(store)
             free(refs)
@@ -251,6 +268,11 @@ class _Guard:
                 self._let_go()
             self._lock.release()
 
+    def check_lost(self) -> None:
+        """Refuse to run on where a host function has forked, and this is the child."""
+        if self.lost:
+            refuse(self)
+
     @property
     def store_address(self) -> int:
         """Where the C store is, or 0."""
@@ -286,6 +308,28 @@ class _Guard:
         return ffi.gc(data, release)
 
 
+def _lose_by_fork() -> None:
+    """In a forked child, give up stores that another thread was in, and where WASI ran, who may call it."""
+    if accel is not None:
+        accel.lose_by_fork(wasi_is_gone())
+        return
+    here, wasi = threading.get_ident(), wasi_is_gone()
+    for reference in list(guards.values()):
+        guard = reference()
+        if guard is None:
+            continue
+        if guard.owner_thread not in {0, here}:
+            guard.lost = _IN_USE
+        elif guard.runs_wasi and wasi:
+            guard.lost = _MAY_CALL_WASI
+        else:
+            continue
+        guard.closed = True
+        guard.on_leave = None
+        # It may be half changed, or wait for threads that are not there: it is not touched again.
+        ffi.gc(guard._store, None)
+
+
 if TYPE_CHECKING or accel is None:
     Guard = _Guard
 else:
@@ -303,6 +347,17 @@ else:
     ):
         accel.register(_name, _work)
     accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))
+    accel.use_native(
+        importlib.import_module("_signal").getsignal,  # what `signal` wraps in enumerations
+        sys.modules,
+        *(
+            address_of(ffi.addressof(lib, name))
+            for name in (
+                *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
+                *("wrt_enter", "wrt_leave"),
+            )
+        ),
+    )
 
 
 def _serve_signals(main_thread: int) -> None:
@@ -317,6 +372,7 @@ def _serve_signals(main_thread: int) -> None:
 def _after_fork() -> None:
     _serve_signals(threading.get_ident())  # this thread is the only one, and the main one
     lib.wrt_ticker_after_fork()
+    _lose_by_fork()
 
 
 _serve_signals(threading.main_thread().ident or 0)

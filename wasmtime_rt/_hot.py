@@ -10,12 +10,14 @@ from ._backend import accel
 # `write`, indexing and the buffer protocol. `new_host_function` makes a function out of a callable, which
 # gets a `Caller` where it asks for one, and `instantiate` an instance out of a module. `Hosts` are callables
 # for any store, in what a linker prepares.
+# `check_signals` is called where something is made that can trap.
 if TYPE_CHECKING or accel is None:
     from ._calls import (
         Caller,
         Function,
         Hosts,
         Memory,
+        check_signals,
         instantiate,
         instantiate_prepared,
         new_host_function,
@@ -26,6 +28,7 @@ else:
         Function,
         Hosts,
         Memory,
+        check_signals,
         instantiate,
         instantiate_prepared,
         new_host_function,
@@ -36,6 +39,7 @@ __all__ = [
     "Function",
     "Hosts",
     "Memory",
+    "check_signals",
     "instantiate",
     "instantiate_prepared",
     "new_host_function",

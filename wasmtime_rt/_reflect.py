@@ -8,13 +8,13 @@ engine can compare two of them.
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from ._binary import ModuleShape, TableLimits
 from ._failure import check
 from ._lowlevel import Handle, check_native_stack, ffi, lib, own, take_bytes, text_of
-from .errors import WasmtimeError, WrongEngineError
+from .errors import CompileError, WasmtimeError, WrongEngineError
 from .types import (
     DefinedType,
     WasmExportType,
@@ -375,20 +375,25 @@ def memorytype_to_c(given: WasmMemoryType) -> Any:
     return ffi.gc(made[0], lib.wasm_memorytype_delete)
 
 
-def tabletype_to_c(given: WasmTableType, engine: Any) -> Any:
+def tabletype_to_c(given: WasmTableType, engine: Any, compile_module: Callable[[bytes], Any]) -> Any:
     """``given`` as a ``wasm_tabletype_t *`` that Python owns.
+
+    Args:
+        given: The type.
+        engine: The ``wasm_engine_t *``.
+        compile_module: What compiles a module with it, to a ``wasmtime_module_t *``.
 
     Raises:
         WasmtimeError: Indices are 64 bits wide, and the engine refuses that, or a module defines the element.
     """
     if given.is64:
-        return _wide_tabletype(given, engine)
+        return _wide_tabletype(given, compile_module)
     limits = ffi.new("wasm_limits_t *", (given.min, 0xFFFFFFFF if given.max is None else given.max))
     made = lib.wasm_tabletype_new(valtype_to_c(given.element, engine), limits)
     return ffi.gc(made, lib.wasm_tabletype_delete)
 
 
-def _wide_tabletype(given: WasmTableType, engine: Any) -> Any:
+def _wide_tabletype(given: WasmTableType, compile_module: Callable[[bytes], Any]) -> Any:
     """The C API has no constructor for it, so it is taken from a module with such a table."""
     if not isinstance(given.element.heap, str):
         raise WasmtimeError(
@@ -397,16 +402,17 @@ def _wide_tabletype(given: WasmTableType, engine: Any) -> Any:
         )
     check_native_stack()
     text = f'(module (table (export "") i64 {given.limits} {given.element}))'.encode()
-    wasm, module = ffi.new("wasm_byte_vec_t *"), ffi.new("wasmtime_module_t **")
+    wasm = ffi.new("wasm_byte_vec_t *")
     check(lib.wasmtime_wat2wasm(text, len(text), wasm))
-    binary = take_bytes(wasm)
-    check(lib.wasmtime_module_new(engine, binary, len(binary), module), prefix=f"{given}: ")
+    try:
+        module = ffi.gc(compile_module(take_bytes(wasm)), lib.wasmtime_module_delete)
+    except CompileError as problem:
+        raise WasmtimeError(f"{given}: {problem}") from None
     exports = ffi.new("wasm_exporttype_vec_t *")
-    lib.wasmtime_module_exports(module[0], exports)
+    lib.wasmtime_module_exports(module, exports)
     table = lib.wasm_externtype_as_tabletype_const(lib.wasm_exporttype_type(exports.data[0]))
     made = lib.wasm_tabletype_copy(table)
     lib.wasm_exporttype_vec_delete(exports)
-    lib.wasmtime_module_delete(module[0])
     return ffi.gc(made, lib.wasm_tabletype_delete)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from ._failure import check
 from ._linking import Definition, HostDefinition
 from ._lowlevel import Handle, ffi, lib
+from ._process import start_wasi
 from .errors import WasmExit, WasmtimeError
 from .externs import EXTERN_OF
 from .func import WasmFunc
@@ -84,16 +85,20 @@ _TYPES = {
 
 
 def check_wasi(store: WasmStore, name: str) -> None:
-    """Refuse the function ``name`` of WASI to a store without WASI.
+    """Refuse the function ``name`` of WASI to a store without WASI, and where WASI cannot run.
 
     Raises:
-        WasmtimeError: The store has none.
+        ForkError: WASI ran before this process was forked.
+        WasmtimeError: The store has none; or WASI cannot be started.
     """
     if store._wasi is None:
         raise WasmtimeError(
             f'"{WASI}" "{name}" is part of WASI, which this store has not: '
             "WasmStore(engine, wasi=WasiConfig(...))"
         )
+    if not store._core.runs_wasi:
+        start_wasi()
+        store._core.runs_wasi = True
 
 
 class WasiDefinition(Definition):

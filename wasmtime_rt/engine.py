@@ -10,9 +10,11 @@ from typing import Any
 from ._abstract import AbstractEngine, begin
 from ._config_rules import check_rules, needs_trial
 from ._lowlevel import NULL, Handle, check_native_stack, lib
+from ._process import threads_can_start
 from ._reflect import functype_to_c, native_functype
 from ._trial import try_out
 from .config import WasmConfig
+from .errors import WasmtimeError
 from .types import WasmFuncType
 
 _TYPES_KEPT = 1024
@@ -52,6 +54,8 @@ class WasmEngine(AbstractEngine):
         "_max_wasm_stack",
         "_memories_stay_below",
         "_modules",
+        "_parallel",
+        "_twin",
     )
 
     def __init__(self, config: WasmConfig | None = None) -> None:
@@ -63,8 +67,14 @@ class WasmEngine(AbstractEngine):
         if needs_trial(config):
             try_out(config)
         check_native_stack()
-        engine = lib.wasm_engine_new_with_config(config._to_c())
+        if config.cache_config_load is not False and not threads_can_start(1):
+            raise WasmtimeError("cache_config_load: it needs a thread, and this process cannot start one")
+        engine = lib.wrt_engine_new(config._to_c(), config.signals_based_traps)
+        lib.wrt_signals_restore()
         self._config = config
+        #: Whether it compiles on several threads; and what compiles for it where these are not to be had.
+        self._parallel = config.parallel_compilation
+        self._twin: Handle | None = None
         self._max_wasm_stack, self._has_epochs = config.max_wasm_stack, config.epoch_interruption
         # A memory that cannot grow beyond this many bytes never moves.
         self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64

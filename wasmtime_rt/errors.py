@@ -19,6 +19,7 @@
         ├── WrongStoreError     things of two stores were mixed
         ├── WrongEngineError    things of two engines were mixed
         ├── StoreBusyError      another thread is inside the store, or a call is running
+        ├── ForkError           it did not come along when this process was forked
         └── MemoryViewError     a view is refused, or is in the way of closing
 
 Values of the wrong Python type, shape or range raise ``TypeError``, ``ValueError``, ``OverflowError``,
@@ -345,6 +346,14 @@ class WrongEngineError(MisuseError):
 
 class StoreBusyError(MisuseError):
     """Another thread is inside the store, or a call is running that does not allow this."""
+
+
+class ForkError(MisuseError):
+    """It did not come along when this process was forked.
+
+    That is WASI, where the parent had run it; and a store that another thread was in at that moment, or that
+    may call WASI which ran.
+    """
 
 
 class MemoryViewError(MisuseError, BufferError):

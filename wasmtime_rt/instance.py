@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from . import _linking, refs  # noqa: F401  refs: results may be structs and arrays
 from ._abstract import AbstractInstance
+from ._hot import check_signals
 from ._hot import instantiate as make_instance
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
@@ -277,6 +278,7 @@ def _find_export(
 ) -> WasmExtern:
     """The export called ``name`` of the instance that ``handle`` names, while ``instance`` is open."""
     instance._live  # noqa: B018  raises where it was closed
+    check_signals()
     encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
     with store._core as context:
         if not lib.wasmtime_instance_export_get(context, handle, encoded, len(encoded), item):

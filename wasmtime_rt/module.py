@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Union, overload
 from . import _stamp
 from ._abstract import AbstractModule, begin
 from ._binary import ModuleShape, module_shape
+from ._compiling import compile_module, validate
 from ._failure import check
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
@@ -147,16 +148,13 @@ class WasmModule(AbstractModule):
         wasm = read_source(source)
         if wasm.startswith(_COMPONENT):
             raise CompileError("this is a component, not a module: its instances are made by other means")
-        check_native_stack()
-        made = ffi.new("wasmtime_module_t **")
         pointer = engine._pointer
         if engine.config.debug_info:
             # For debug information the engine reads functions before it validates them, and dies of bad ones.
-            check(lib.wasmtime_module_validate(pointer, wasm, len(wasm)), CompileError)
+            validate(engine, wasm)
             if b".debug_" in wasm:  # it may die of bad DWARF, too, which no validation finds
                 try_module(engine.config, wasm)
-        check(lib.wasmtime_module_new(pointer, wasm, len(wasm), made), CompileError)
-        self._adopt(engine, pointer, made[0], module_shape(wasm))
+        self._adopt(engine, pointer, compile_module(engine, pointer, wasm), module_shape(wasm))
 
     def _adopt(self, engine: WasmEngine, engine_pointer: Any, pointer: Any, shape: ModuleShape) -> None:
         self._engine = engine
@@ -209,9 +207,7 @@ class WasmModule(AbstractModule):
 
         C API: ``wasmtime_module_validate``.
         """
-        wasm = read_source(data)
-        check_native_stack()
-        check(lib.wasmtime_module_validate(check_engine(engine)._pointer, wasm, len(wasm)), CompileError)
+        validate(check_engine(engine), read_source(data))
 
     is_valid = _IsValid()
     """On a module, whether it was not closed; on the class, ``WasmModule.is_valid(engine, data)`` tells
@@ -314,7 +310,7 @@ class WasmModule(AbstractModule):
             _stamp.check_stamp(found, "data", engine_version, _settings(engine))
             if not trusted:
                 _stamp.check_content(found, "data", _stamp.digest_of((content,)))
-        return cls._load("data", engine, found, lib.wasmtime_module_deserialize, content)
+        return cls._load("data", engine, found, lib.wrt_module_deserialize, content)
 
     @classmethod
     def deserialize_file(
@@ -373,7 +369,7 @@ class WasmModule(AbstractModule):
             # The file that was checked, whatever has that name by now; and any name will do.
             same = f"/proc/self/fd/{opened}"
             name = same.encode() if os.path.exists(same) else os.fsencode(path)
-            return cls._load(where, engine, found, lib.wasmtime_module_deserialize_file, name)
+            return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
         finally:
             os.close(opened)
 
@@ -383,6 +379,7 @@ class WasmModule(AbstractModule):
     ) -> Self:
         """The module that the engine makes of ``source``, whose stamp was checked."""
         check_native_stack()
+        lib.wrt_signals_restore()
         pointer, made = engine._pointer, ffi.new("wasmtime_module_t **")
         if isinstance(source, memoryview):
             arguments: tuple[Any, ...] = (ffi.from_buffer("uint8_t[]", source), len(source))

@@ -14,6 +14,7 @@ from ._core import StoreCore
 from ._deadline import StoreDeadline
 from ._failure import check
 from ._lowlevel import ffi, lib
+from ._process import start_wasi, wasi_is_gone
 from ._profile import StoreProfile
 from ._record import Record
 from .engine import WasmEngine, check_engine
@@ -130,6 +131,7 @@ class WasmStore(AbstractStore):
 
         Raises:
             TypeError: It is no `WasiConfig`.
+            ForkError: WASI ran before this process was forked, so that it cannot run here.
             WasmtimeError: A folder or file cannot be opened.
 
         C API: ``wasmtime_context_set_wasi``.
@@ -140,10 +142,13 @@ class WasmStore(AbstractStore):
             raise WasmtimeError(
                 "this store has functions that keep the GIL, and WASI could wait: see typed()"
             )
+        if wasi_is_gone() or isinstance(wasi.stdin, os.PathLike):  # the second starts threads at once
+            start_wasi()
         streams = WasiStreams(wasi)
         with self._core as context:
             check(lib.wasmtime_context_set_wasi(context, streams.take_config()))
             self._wasi = streams
+            self._core.runs_wasi |= isinstance(wasi.stdin, os.PathLike)
             self._core.on_leave = streams.drain
 
     @property

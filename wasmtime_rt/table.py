@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import operator
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from ._abstract import AbstractTable, begin
+from ._compiling import compile_module
 from ._convert import from_val, new_val, release, to_val
 from ._failure import check
 from ._lowlevel import ffi, lib
@@ -51,7 +53,8 @@ class WasmTable(StoreItem, AbstractTable):
             raise TypeError(f"type: expected a WasmTableType, got {type!r}")
         handle, val = ffi.new("wasmtime_table_t *"), new_val()
         with store._core as context:
-            c_type = tabletype_to_c(type, store._core.engine)
+            engine, pointer = store._engine, store._core.engine
+            c_type = tabletype_to_c(type, pointer, functools.partial(compile_module, engine, pointer))
             try:
                 to_val(store, context, init, type.element, val, f"init ({type.element})")
                 check(lib.wasmtime_table_new(context, c_type, val, handle))

@@ -11,6 +11,7 @@ from wasmtime_rt import (
     ClosedError,
     CompileError,
     DeserializeError,
+    ForkError,
     LimitError,
     LinkError,
     MemoryViewError,
@@ -57,6 +58,7 @@ def test_every_exception_is_below_the_root():
         WrongStoreError,
         WrongEngineError,
         StoreBusyError,
+        ForkError,
         MemoryViewError,
         WasmInterrupted,
         WasmTimeout,
@@ -64,7 +66,14 @@ def test_every_exception_is_below_the_root():
     assert all(issubclass(item, WasmtimeError) for item in found)
     assert issubclass(StoreClosedError, ClosedError)
     assert issubclass(MemoryViewError, BufferError)
-    for misuse in (ClosedError, WrongStoreError, WrongEngineError, StoreBusyError, MemoryViewError):
+    for misuse in (
+        ClosedError,
+        WrongStoreError,
+        WrongEngineError,
+        StoreBusyError,
+        ForkError,
+        MemoryViewError,
+    ):
         assert issubclass(misuse, MisuseError)
 
 

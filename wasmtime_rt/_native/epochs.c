@@ -338,6 +338,7 @@ static void *keep_ticking(void *unused) {
                 any = true;
             }
         if (any) {
+            wrt_signals_look(); /* a trap may loop in a handler that was installed meanwhile */
             idle = 0;
             WRITE(ticker.parked, 0);
         } else if (++idle == PATIENCE) {

@@ -181,4 +181,59 @@ typedef struct wrt_beat wrt_beat_t;
 wrt_beat_t *wrt_beat_new(const wrt_epochs_t *epochs, uint64_t nanoseconds);
 void wrt_beat_delete(wrt_beat_t *beat);
 
+/* ---- The engine's threads, and forks: see threads.c ---- */
+
+/* As the engine's own functions of these names; forks wait for their end. */
+wasm_engine_t *wrt_engine_new(wasm_config_t *config, bool signals); /* `signals`: its signals_based_traps */
+wasmtime_error_t *wrt_module_new(wasm_engine_t *engine, const uint8_t *wasm, size_t size, wasmtime_module_t **out);
+wasmtime_error_t *wrt_module_validate(wasm_engine_t *engine, const uint8_t *wasm, size_t size);
+wasmtime_error_t *wrt_module_deserialize(
+    wasm_engine_t *engine, const uint8_t *bytes, size_t size, wasmtime_module_t **out);
+wasmtime_error_t *wrt_module_deserialize_file(wasm_engine_t *engine, const char *path, wasmtime_module_t **out);
+void wrt_store_delete(wasmtime_store_t *store);
+
+/* Whether `count` more threads with `stack` bytes of stack each can run at once: starts and ends them. */
+bool wrt_threads_can_start(size_t count, size_t stack);
+
+/* Starts the `count` threads that `engine`, and every other, compiles with in parallel. Returns whether that works:
+ * not without threads, and not in a forked child whose parent had them.
+ */
+bool wrt_compiler_start(wasm_engine_t *engine, size_t count, size_t stack);
+
+/* Starts the threads that WASI runs on; `count` at most. `file` is one that can be read. */
+int wrt_wasi_start(size_t count, size_t stack, const char *file);
+#define WRT_WASI_RUNS 0
+#define WRT_WASI_GONE 1
+#define WRT_WASI_NO_DESCRIPTORS 2
+#define WRT_WASI_NO_THREADS 3
+/* Whether they were started before this process was forked, so that WASI waits for ever. */
+bool wrt_wasi_is_gone(void);
+bool wrt_wasi_runs(void);
+
+/* What a fork on another thread waits for, within reason: it may hold locks of the engine. From anywhere. */
+#define WRT_WORKS 0
+#define WRT_INSTANTIATES 1
+#define WRT_TRAPS 2
+#define WRT_KINDS 3
+void wrt_enter(int kind);
+void wrt_leave(int kind);
+
+/* On the thread that forks. */
+void wrt_fork_before(void);
+void wrt_fork_in_parent(void);
+void wrt_fork_in_child(void);
+
+/* ---- Signal handlers: see signals.c ---- */
+
+/* Around the making of an engine that wants them. */
+void wrt_signals_before_engine(void);
+void wrt_signals_after_engine(void);
+/* Puts the engine's handlers in front again where the program has installed others since, which come next in
+ * line. Returns whether it had to. Some system calls; from any thread, but not from a signal handler.
+ */
+bool wrt_signals_restore(void);
+/* The same for who calls it often: only if some milliseconds have passed since the last time. */
+void wrt_signals_look(void);
+void wrt_signals_in_child(void);
+
 #endif

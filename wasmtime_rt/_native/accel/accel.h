@@ -25,6 +25,9 @@ struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
         *view_type, *owned_type, *caller_type;
     unsigned long main_thread; /* the one that ends the interpreter */
+    struct Guard *guards;      /* the newest first */
+    void (*restore_signals)(void), (*look_at_signals)(void);
+    PyObject *getsignal, *modules, *handlers[3], *faulthandler_is_enabled, *was_enabled; /* for `check_signals` */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
     PyObject *number;       /* (value, kind, where) -> int, float or bytes that the kind holds */
@@ -44,6 +47,15 @@ struct state {
     PyObject *keywords;     /* (function, arguments, keywords): call it with a timeout */
 };
 
+/* Put the engine's signal handlers in front again, where Python tells that others were installed. For who is about to
+ * make what can trap: the system is asked once in a while only. Nothing is raised.
+ */
+void check_signals(struct state *state);
+
+/* wrt_store_delete, wrt_enter and wrt_leave: they belong to the other extension. */
+extern void (*delete_store)(wasmtime_store_t *);
+extern void (*enter_work)(int), (*leave_work)(int);
+
 struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or derived from one */
 
 /* ---- The guard: who is inside a store ---- */
@@ -56,9 +68,10 @@ typedef struct {
     Py_ssize_t views;
 } Lease;
 
-typedef struct {
+typedef struct Guard {
     PyObject_HEAD
     struct state *state;
+    struct Guard *next, **link; /* all that were opened */
     Lease *lease;                /* NULL once the store is closed and nobody is inside, */
     wasmtime_context_t *context; /* and then so are these two */
     wrt_host_refs_t *refs;
@@ -68,6 +81,9 @@ typedef struct {
     unsigned depth;       /* entries of that thread */
     unsigned activations; /* those of them that run WebAssembly */
     char closed;
+    char lost;                   /* by a fork: 1 since another thread was inside, 2 since it may call WASI; then */
+                                 /* it is closed too, and its store is never freed */
+    char runs_wasi;              /* functions of WASI are in the store */
     size_t max_wasm_stack;
     PyThreadState *released; /* the thread state that dropped the GIL for the innermost call, */
                              /* GIL_KEPT, or NULL where another way in was taken */
@@ -99,6 +115,10 @@ int guard_enter(Guard *guard);         /* -1 with an exception where it is refus
 int guard_leave(Guard *guard);         /* -1 with an exception that what follows a call raised */
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
 int guard_leave_running(Guard *guard);
+
+/* lose_by_fork(wasi_is_gone): in a forked child, give up stores that another thread was in, and, where WASI ran, all
+ * that may call it. */
+PyObject *guard_lose_by_fork(PyObject *module, PyObject *wasi_is_gone);
 
 /* Make an externref to a Python object, which the store keeps. Inside the guard. */
 int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);

@@ -110,11 +110,14 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO!Ky*", &store, state->guard_type, &guard_object, &code, &imports))
         return NULL;
     Guard *guard = (Guard *)guard_object;
+    check_signals(state);
     if (guard_enter_running_inline(guard) == 0) {
         struct crossing outer = guard_cross(guard, store, 0);
+        enter_work(WRT_INSTANTIATES);
         wasmtime_error_t *error = wasmtime_instance_new(
             guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
             (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
+        leave_work(WRT_INSTANTIATES);
         guard_return(guard, outer);
         if (error || trap)
             guard_raise_failure(guard, store, error, trap);
@@ -141,11 +144,14 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
     wasmtime_instance_t instance;
     wasm_trap_t *trap = NULL;
     PyObject *result = NULL;
+    check_signals(state);
     if (PyErr_Occurred() || guard_enter_running_inline(guard) < 0)
         return NULL;
     if (args[3] == Py_None || PyDict_SetItem(guard->hosts, args[3], args[3]) == 0) {
         struct crossing outer = guard_cross(guard, args[0], 0);
+        enter_work(WRT_INSTANTIATES);
         wasmtime_error_t *error = wasmtime_instance_pre_instantiate(prepared, guard->context, &instance, &trap);
+        leave_work(WRT_INSTANTIATES);
         guard_return(guard, outer);
         if (error || trap)
             guard_raise_failure(guard, args[0], error, trap);

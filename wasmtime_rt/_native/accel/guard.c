@@ -11,6 +11,9 @@ void learn_this_thread(void) {
     this_thread.ident = PyThread_get_thread_ident();
 }
 
+void (*delete_store)(wasmtime_store_t *);
+void (*enter_work)(int), (*leave_work)(int);
+
 int guard_refuse(Guard *guard) {
     PyObject *never = PyObject_CallFunctionObjArgs(guard->state->refuse, (PyObject *)guard, NULL);
     if (never) { /* it always raises */
@@ -235,6 +238,11 @@ static PyObject *guard_open(Guard *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     self->engine = Py_NewRef(args[0]);
     self->number = ++stores;
+    self->next = self->state->guards;
+    if (self->next)
+        self->next->link = &self->next;
+    self->link = &self->state->guards;
+    self->state->guards = self;
     lease->store = wasmtime_store_new(engine, self, NULL);
     if (clock && !(self->epochs = epochs_calls->make(lease->store, clock)))
         return PyErr_NoMemory();
@@ -336,6 +344,27 @@ static PyObject *guard_refs(Guard *self, void *unused) {
     return PyLong_FromVoidPtr(self->refs);
 }
 
+PyObject *guard_lose_by_fork(PyObject *module, PyObject *wasi_is_gone) {
+    struct state *state = PyModule_GetState(module);
+    unsigned long here = PyThread_get_thread_ident();
+    for (Guard *guard = state->guards; guard; guard = guard->next) {
+        if (guard->owner && guard->owner != here)
+            guard->lost = 1;
+        else if (guard->runs_wasi && wasi_is_gone == Py_True)
+            guard->lost = 2;
+        else
+            continue;
+        guard->closed = 1;
+        /* It may be half changed, or wait for threads that are not there: it is not touched again. */
+        if (guard->lease) {
+            guard->lease->store = NULL;
+            guard->lease->refs = NULL;
+        }
+        Py_CLEAR(guard->on_leave);
+    }
+    Py_RETURN_NONE;
+}
+
 static int guard_traverse(Guard *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->lease);
@@ -357,6 +386,11 @@ static int guard_clear(Guard *self) {
 static void guard_dealloc(Guard *self) {
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
+    if (self->link) {
+        *self->link = self->next;
+        if (self->next)
+            self->next->link = self->link;
+    }
     guard_clear(self);
     Py_CLEAR(self->lease);
     Py_CLEAR(self->context_object);
@@ -381,6 +415,8 @@ static PyMethodDef guard_methods[] = {
 
 static PyMemberDef guard_members[] = {
     {"closed", T_BOOL, offsetof(Guard, closed), READONLY, NULL},
+    {"lost", T_BYTE, offsetof(Guard, lost), READONLY, NULL},
+    {"runs_wasi", T_BOOL, offsetof(Guard, runs_wasi), 0, NULL},
     {"raised", T_OBJECT, offsetof(Guard, raised), 0, NULL},
     {"on_leave", T_OBJECT, offsetof(Guard, on_leave), 0, NULL},
     {"objects", T_OBJECT, offsetof(Guard, objects), READONLY, NULL},
@@ -465,7 +501,7 @@ static void lease_dealloc(Lease *self) {
     PyObject_GC_UnTrack(self);
     Py_BEGIN_ALLOW_THREADS /* unmapping memories takes a while */
     if (store)
-        wasmtime_store_delete(store);
+        delete_store(store);
     if (refs)
         wrt_host_refs_delete(refs); /* after the store, which drops the last of them */
     Py_END_ALLOW_THREADS

@@ -74,6 +74,9 @@ static wasm_trap_t *trap(Guard *guard) {
     return thrown ? thrown : wasmtime_trap_new(message, sizeof message - 1);
 }
 
+/* Whether the store cannot run on, with an exception: the host function has forked, and this is the child. */
+static int lost(Guard *guard) { return unlikely(guard->lost) && guard_refuse(guard) < 0; }
+
 static int write_result(Host *self, Py_ssize_t i, PyObject *value, wasmtime_val_raw_t *slots) {
     return pack_number(self->signature, self->signature->results[i], value, slots + i, self->name, "result", i);
 }
@@ -171,7 +174,7 @@ static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_
     (void)count;
     guard->released = NULL; /* whatever Python enters next has its own way back */
     Py_INCREF(self);
-    wasm_trap_t *failed = call_raw(self, caller, slots) < 0 ? trap(guard) : NULL;
+    wasm_trap_t *failed = call_raw(self, caller, slots) < 0 || lost(guard) ? trap(guard) : NULL;
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
@@ -243,7 +246,7 @@ static wasm_trap_t *checked_callback(
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = Py_NewRef(guard->caller);
-    wasm_trap_t *failed = call_checked(self, caller, store, args, results) < 0 ? trap(guard) : NULL;
+    wasm_trap_t *failed = call_checked(self, caller, store, args, results) < 0 || lost(guard) ? trap(guard) : NULL;
     Py_DECREF(store);
     Py_DECREF(self);
     guard->released = released;

@@ -1,0 +1,105 @@
+"""What belongs to the process: the engine's threads and signal handlers, and what a fork leaves of them.
+
+The work is in C, in ``threads.c`` and ``signals.c``; here is when it is done, and what is said if it fails.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from ._lowlevel import lib
+from .errors import ForkError, WasmtimeError
+
+#: Stack of the engine's threads in bytes, unless the environment says otherwise.
+_STACK = 2 << 20
+
+WASI_STAYED_BEHIND = (
+    "after WASI had run, whose threads stayed behind: start processes by spawn or forkserver, as in "
+    'multiprocessing.get_context("spawn"), or fork before the first WASI program is instantiated'
+)
+
+
+def _number(variable: str, otherwise: int) -> int:
+    """A positive number out of the environment, as the engine reads it."""
+    given = os.environ.get(variable, "")
+    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1 << 20 else otherwise
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _stack() -> int:
+    return max(_number("RUST_MIN_STACK", _STACK), 1 << 16)
+
+
+def threads_can_start(count: int) -> bool:
+    """Whether the engine can start so many more threads now."""
+    return bool(lib.wrt_threads_can_start(count, _stack()))
+
+
+def compiles_in_parallel(engine: Any) -> bool:
+    """Whether the engine's threads for compiling work in this process. They are started where they can be.
+
+    Args:
+        engine: A ``wasm_engine_t *`` that compiles in parallel.
+    """
+    return bool(lib.wrt_compiler_start(engine, _number("RAYON_NUM_THREADS", _processors()), _stack()))
+
+
+def start_wasi() -> None:
+    """Start the threads that WASI runs on, unless they run.
+
+    Raises:
+        ForkError: They ran before this process was forked.
+        WasmtimeError: They cannot be started: there are no threads or no file descriptors left.
+    """
+    if lib.wrt_wasi_runs():
+        return
+    # Those that run tasks, and one or two that wait for files.
+    count = _number("TOKIO_WORKER_THREADS", _processors()) + 2
+    answer = lib.wrt_wasi_start(count, _stack(), os.fsencode(__file__))
+    if answer == lib.WRT_WASI_GONE:
+        raise ForkError("WASI cannot run in this process, which was forked " + WASI_STAYED_BEHIND)
+    if answer == lib.WRT_WASI_NO_DESCRIPTORS:
+        raise WasmtimeError(
+            "WASI cannot be started: this process has no file descriptors left (RLIMIT_NOFILE)"
+        )
+    if answer == lib.WRT_WASI_NO_THREADS:
+        raise WasmtimeError(
+            f"WASI cannot be started: {count} threads are needed, and this process cannot start them "
+            "(RLIMIT_NPROC, RLIMIT_AS, or the limit of its control group)"
+        )
+
+
+def wasi_is_gone() -> bool:
+    """Whether WASI ran before this process was forked, so that it cannot run here."""
+    return bool(lib.wrt_wasi_is_gone())
+
+
+def restore_signal_handlers() -> bool:
+    """Put the engine's signal handlers in front of those that the program has installed since.
+
+    WebAssembly's traps are faults of the processor, which the engine's handlers for SIGSEGV, SIGILL and
+    SIGFPE turn into `WasmTrap`. A handler that is installed later, by ``faulthandler.enable()``,
+    ``signal.signal()`` or an extension, takes their place, and the next trap would end the process or never
+    end. That is put right whenever an instance is made, a module is compiled, or an export is first looked
+    up; calling this function is needed only where a handler is installed and then nothing is called but
+    functions at hand.
+
+    The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
+    with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.
+
+    Returns:
+        Whether something had taken their place.
+    """
+    return bool(lib.wrt_signals_restore())
+
+
+# ---- Forks
+
+# What Python does then is done after this: see `_guard`.
+os.register_at_fork(
+    before=lib.wrt_fork_before, after_in_parent=lib.wrt_fork_in_parent, after_in_child=lib.wrt_fork_in_child
+)

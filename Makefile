@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test programs random spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test programs random stateful spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -37,6 +37,10 @@ spec: $(VENV)/tested
 random: $(VENV)/tested
 	WASMTIME_RT_RANDOM=$(or $(COUNT),1000) WASMTIME_RT_RANDOM_SEED=$(or $(SEED),0) \
 		$(BIN)/python -m pytest -s tests/random
+
+# The whole public API at random, until it is interrupted or SECONDS are over: make stateful SECONDS=3600 SEED=1
+stateful: $(VENV)/tested
+	$(BIN)/python tests/stateful/driver.py --keep-going --seed $(or $(SEED),0) $(if $(SECONDS),--seconds $(SECONDS))
 
 check: $(VENV)/tested
 	$(BIN)/ruff check

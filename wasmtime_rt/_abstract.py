@@ -16,7 +16,7 @@ Plain Python: nothing here knows C, and nothing here imports from the package.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -51,6 +51,9 @@ class WasmtimeResource(WasmtimeObject):
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
     ) -> None:
         self.close()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(f"a {type(self).__name__} lives in its process: it cannot be copied or pickled")
 
 
 def begin(resource: WasmtimeResource, first: str) -> None:

@@ -44,6 +44,8 @@ def refuse(guard: Any) -> NoReturn:
         if guard.lost == _IN_USE:
             raise ForkError(why + "while another thread was in the store")
         raise ForkError(why + WASI_STAYED_BEHIND)
+    if guard.closed and not guard.number:
+        raise StoreClosedError("this WasmStore was never initialised: call super().__init__()")
     if guard.closed:
         raise StoreClosedError(f"store {guard.number} was closed")
     raise StoreBusyError(
@@ -169,7 +171,7 @@ class _Guard:
 
     def __init__(self, *_args: object) -> None:
         self.closed, self.lost, self.runs_wasi = True, 0, False
-        self.depth = self.owner_thread = self._activations = 0
+        self.depth = self.owner_thread = self.number = self._activations = 0
         self.raised = None
         self.on_leave = None
         self._lock = threading.RLock()

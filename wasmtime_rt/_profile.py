@@ -35,6 +35,8 @@ class StoreProfile:
     def __init__(
         self, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: Mapping[str, Any]
     ) -> None:
+        if hasattr(self, "_store"):  # the engine may be sampling into it
+            raise TypeError("this StoreProfile was initialised already")
         if isinstance(interval, bool) or not isinstance(interval, (int, float)):
             raise TypeError(f"interval: expected seconds as a number, got {interval!r}")
         if not _SHORTEST <= interval <= _LONGEST:
@@ -53,6 +55,9 @@ class StoreProfile:
             with self._store._core:
                 self._samples = int(lib.wrt_epochs_samples(self._store._core.epochs))
         return self._samples
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a StoreProfile lives in its process: it cannot be copied or pickled")
 
     def __enter__(self) -> Self:
         store = self._store

@@ -28,6 +28,7 @@ class Record:
         type.__setattr__(cls, "__match_args__", cls._fields)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        self._begin()
         name, fields = type(self).__name__, self._fields
         if len(args) == len(fields) and not kwargs:  # the quick way
             self.__dict__.update(zip(fields, args, strict=True))
@@ -45,7 +46,16 @@ class Record:
             if field not in given and not hasattr(type(self), field):
                 raise TypeError(f"{name}: the argument {field} is missing")
             self.__dict__[field] = given[field] if field in given else getattr(type(self), field)
-        self._check()
+        try:
+            self._check()
+        except BaseException:
+            self.__dict__.clear()  # what was refused must not be had by another way
+            raise
+
+    def _begin(self) -> None:
+        """Refuse a second ``__init__``, which would change it."""
+        if self._fields[0] in self.__dict__:
+            raise TypeError(f"this {type(self).__name__} was initialised already")
 
     def _check(self) -> None:
         """Refuse, or replace by `_set`, what the fields hold."""

@@ -171,6 +171,8 @@ class Settings:
 
     def __init__(self, **settings: Any) -> None:
         kind, knobs = type(self).__name__, self._knobs
+        if hasattr(self, "_given"):
+            raise TypeError(f"this {kind} was initialised already")
         unknown = [name for name in settings if name not in knobs]
         if unknown:
             raise TypeError(

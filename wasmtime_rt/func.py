@@ -255,6 +255,9 @@ class TypedFunc(Function):
     def _refuse(self, *_args: object) -> NoReturn:
         raise TypeError("this TypedFunc was never initialised")
 
+    def __reduce__(self) -> Any:
+        raise TypeError("a TypedFunc lives in its process: it cannot be copied or pickled")
+
     @property
     def func(self) -> WasmFunc:
         """The function."""

@@ -54,6 +54,8 @@ class WasmExports(Mapping[str, WasmExtern]):
     def __init__(
         self, types: dict[str, WasmExternType], find: Callable[[str, WasmExternType], WasmExtern]
     ) -> None:
+        if hasattr(self, "_WasmExports__types"):
+            raise TypeError("this WasmExports was initialised already")
         self.__types, self.__find = types, find
         self.__cache: dict[str, WasmExtern] = {}
 

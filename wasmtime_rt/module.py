@@ -67,7 +67,7 @@ def wat2wasm(text: str | bytes) -> bytes:
 
 
 def _content(path: str | os.PathLike[str]) -> bytes:
-    with open(path, "rb") as file:
+    with open(os.fspath(path), "rb") as file:  # of a number, the descriptor would be taken, and closed
         return file.read()
 
 

@@ -78,7 +78,7 @@ class WasmStore(AbstractStore):
     ``wasmtime_store_delete``.
     """
 
-    _core: Any = None  # a StoreCore, once it is initialised
+    _core: Any = StoreCore()  # one that admits nobody, until it is initialised
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
     _keeps_gil = False
@@ -97,7 +97,7 @@ class WasmStore(AbstractStore):
         wasi: WasiConfig | None = None,
         limits: StoreLimits | None = None,
     ) -> None:
-        if self._core is not None:
+        if self._core is not WasmStore._core:
             raise TypeError("this WasmStore was initialised already")
         if type(engine) is not WasmEngine:  # the fast way: it is
             check_engine(engine)

@@ -10,10 +10,13 @@ from __future__ import annotations
 import functools
 from abc import abstractmethod
 from collections.abc import Iterable
-from typing import Any, ClassVar, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ._abstract import WasmtimeType
 from ._record import Record
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PAGE_SIZE = 65536
 
@@ -70,6 +73,17 @@ class DefinedType:
     @abstractmethod
     def describe(self) -> str:
         """The definition as text, for people."""
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, _memo: object) -> Self:
+        return self  # nothing in it changes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        raise TypeError(
+            f"a type that a module defines lives in its engine: this {self.kind} cannot be pickled"
+        )
 
 
 def _is_heap_subtype(given: str | DefinedType, expected: str | DefinedType) -> bool:
@@ -360,8 +374,10 @@ class WasmFuncType(Record, WasmtimeType):
     def __init__(
         self, params: Iterable[WasmValType | str] = (), results: Iterable[WasmValType | str] = ()
     ) -> None:
-        self._set("params", _valtypes(params, "params"))
-        self._set("results", _valtypes(results, "results"))
+        self._begin()
+        given, returned = _valtypes(params, "params"), _valtypes(results, "results")
+        self._set("params", given)
+        self._set("results", returned)
 
     def __hash__(self) -> int:
         return self._hash

@@ -285,6 +285,12 @@ static int memory_get_buffer(Memory *self, Py_buffer *buffer, int flags) {
     return result;
 }
 
+/* The buffer belongs to its view, and nothing is to be done. That there is this slot makes NumPy hold on to that
+   view, and not to the memory and thereby to the store, where the garbage collector could not see it. */
+static void memory_release_buffer(Memory *self, Py_buffer *buffer) {
+    (void)self, (void)buffer;
+}
+
 static void view_release(View *self, Py_buffer *buffer) {
     (void)buffer;
     self->lease->views--;
@@ -432,6 +438,7 @@ static PyType_Slot memory_slots[] = {
     {Py_mp_subscript, memory_subscript},
     {Py_mp_ass_subscript, memory_assign},
     {Py_bf_getbuffer, memory_get_buffer},
+    {Py_bf_releasebuffer, memory_release_buffer},
     {0, NULL},
 };
 

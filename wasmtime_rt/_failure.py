@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 #: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
 _DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
+
+#: What to do where the engine gets no address space.
+_RESERVE_LESS = (
+    "\nhint: this process has not enough address space or mappings left (RLIMIT_AS, vm.max_map_count); "
+    "an engine with WasmConfig.compact() reserves none"
+)
 _NOTE = "WebAssembly frames (innermost first):"
 
 
@@ -38,7 +44,8 @@ def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
     message = ffi.new("wasm_byte_vec_t *")
     lib.wasmtime_error_message(error, message)
-    return take_bytes(message).decode(errors="replace")
+    text = take_bytes(message).decode(errors="replace")
+    return text + _RESERVE_LESS if "mmap failed" in text else text
 
 
 def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:

@@ -66,7 +66,10 @@ def small_stack(needed: int, left: int) -> NoReturn:
 
 def heap_full() -> NoReturn:
     """Raise that there is no room for another reference."""
-    raise WasmtimeError("the store's heap for references is full")
+    raise WasmtimeError(
+        "the store's heap for references is full, or there is no address space for it: "
+        "StoreLimits.memory_size limits it, and engines with WasmConfig.compact() reserve none"
+    )
 
 
 _tokens, _numbers = itertools.count(1), itertools.count(1)

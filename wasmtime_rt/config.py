@@ -427,6 +427,20 @@ class WasmConfig(Settings, AbstractConfig):
         """For code that nobody trusts: fuel, epochs, and a small stack."""
         return cls(consume_fuel=True, epoch_interruption=True, max_wasm_stack=256 << 10)
 
+    @classmethod
+    def compact(cls) -> WasmConfig:
+        """For little address space, or tens of thousands of instances: memories take what they hold, no more.
+
+        By default each memory reserves 4 GiB of address space, and so does the heap for references of each
+        store that uses them: that is quick, but more than a process with ``RLIMIT_AS`` may have, and more
+        than some 30,000 times anywhere. Here nothing is reserved. In exchange, accesses are checked by code,
+        growing a memory copies it, and memories that can grow have no views. With much growth,
+        ``compact().replace(memory_reservation_for_growth=1 << 20)`` copies less often.
+        """
+        return cls(
+            memory_reservation=0, memory_reservation_for_growth=0, memory_guard_size=0, memory_init_cow=False
+        )
+
     def _to_c(self) -> Any:
         """A new ``wasm_config_t *`` with these settings, for the engine to consume.
 

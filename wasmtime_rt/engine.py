@@ -55,6 +55,8 @@ class WasmEngine(AbstractEngine):
         "_memories_stay_below",
         "_modules",
         "_parallel",
+        "_reservations",
+        "_stand_ins",
         "_twin",
     )
 
@@ -75,8 +77,10 @@ class WasmEngine(AbstractEngine):
         #: Whether it compiles on several threads; and what compiles for it where these are not to be had.
         self._parallel = config.parallel_compilation
         self._twin: Handle | None = None
+        self._stand_ins: dict[str, Handle] = {}
         self._max_wasm_stack, self._has_epochs = config.max_wasm_stack, config.epoch_interruption
         # A memory that cannot grow beyond this many bytes never moves.
+        self._reservations = config.memory_reservation, config.memory_reservation_for_growth
         self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64
         self._c_types: dict[WasmFuncType, Handle] = {}
         self._handle = Handle(engine, "wasm_engine_delete", "engine")

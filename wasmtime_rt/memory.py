@@ -8,14 +8,17 @@ and written by copies. No access is ever cut short: what is out of range raises 
 from __future__ import annotations
 
 import operator
+import os
 from typing import Any, ClassVar
 
 from ._abstract import AbstractMemory, begin
+from ._counting import count_made
 from ._failure import check
 from ._hot import Memory
 from ._lowlevel import ffi, lib
 from ._memory_access import MemoryAccess
 from ._reflect import memorytype_to_c
+from .errors import WasmtimeError
 from .externs import StoreItem, same_words
 from .store import WasmStore, check_store_argument
 from .types import WasmMemoryType
@@ -70,6 +73,7 @@ class WasmMemory(Memory, MemoryAccess, StoreItem, AbstractMemory):
             )
         handle = ffi.new("wasmtime_memory_t *")
         with store._core as context:
+            count_made(store, "memories")
             check(lib.wasmtime_memory_new(context, memorytype_to_c(type), handle))
         self._adopt(store, handle, type)
 
@@ -136,10 +140,23 @@ class WasmMemory(Memory, MemoryAccess, StoreItem, AbstractMemory):
         if pages < 0:
             raise ValueError(f"pages: expected 0 or more, got {pages}")
         handle, old = self._live, ffi.new("uint64_t *")
+        if not self._stays:
+            self._check_copy(pages)
         with self._store._core as context:
             prefix = f"memory.grow({pages}): "
             check(lib.wasmtime_memory_grow(context, handle, min(pages, 2**64 - 1), old), prefix=prefix)
         return int(old[0])
+
+    def _check_copy(self, pages: int) -> None:
+        """Refuse to grow by ``pages`` where the engine would have to copy more than the machine can hold."""
+        size, (reserved, more) = self.data_size, self._store._engine._reservations
+        held = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        page = self._type.page_size
+        if size > held > 0 and size + pages * page > max(reserved, self._type.min * page) + more:
+            raise WasmtimeError(
+                f"memory.grow({pages}): the memory would have to move, and its {size} bytes be copied, "
+                f"which is more than the {held} bytes of memory of this machine"
+            )
 
     def __len__(self) -> int:
         """Its size in bytes; where the store is busy or closed, the size that was last seen."""

@@ -28,15 +28,24 @@ if TYPE_CHECKING:
 _FUEL_MAX = 2**64 - 1
 
 
+#: How many instances the engine allows in a store by default.
+_INSTANCES = 10_000
+
+
 class StoreLimits(Record):
     """How much a store may hold. ``None`` leaves a limit at the engine's own.
+
+    For code that is not trusted, set ``memory_size``: by default nothing but its type limits a memory. One
+    with 64-bit addresses is moved when it outgrows the engine's ``memory_reservation``, which copies all of
+    it, touched or not, and cannot be interrupted; two instructions of WebAssembly can ask for more than the
+    machine has.
 
     Attributes:
         memory_size: Bytes that each linear memory may grow to.
         table_elements: Elements that each table may grow to.
         instances: Instances in the store.
-        tables: Tables in the store.
-        memories: Linear memories in the store.
+        tables: Tables in the store: those of its instances, and those that Python made.
+        memories: Linear memories in the store: those of its instances, and those that Python made.
     """
 
     memory_size: int | None = None
@@ -53,8 +62,16 @@ class StoreLimits(Record):
             ):
                 raise ValueError(f"{name}: expected None or 0 <= {name} < 2**63, got {value!r}")
 
-    def _as_arguments(self) -> list[int]:
-        values = (self.memory_size, self.table_elements, self.instances, self.tables, self.memories)
+    def _as_arguments(self, more_instances: int = 0) -> list[int]:
+        """As the engine takes them, with room for so many more instances, where these are limited."""
+        instances = _INSTANCES if self.instances is None else self.instances
+        values = (
+            self.memory_size,
+            self.table_elements,
+            instances + more_instances,
+            self.tables,
+            self.memories,
+        )
         return [-1 if value is None else value for value in values]
 
 
@@ -81,6 +98,8 @@ class WasmStore(AbstractStore):
     _core: Any = StoreCore()  # one that admits nobody, until it is initialised
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
+    _limits: StoreLimits | None = None
+    _stand_ins = 0  # instances that stand for what Python made: see `_counting`
     _keeps_gil = False
     _deadlines: list[StoreDeadline]  # those that are in force, where the engine has epochs
     _profile: StoreProfile | None = None  # the one that is running
@@ -117,6 +136,7 @@ class WasmStore(AbstractStore):
         self._core = core
         self._memory_types, self._with_tables = {}, []
         if limits is not None:
+            self._limits = limits
             self._core.limit(limits._as_arguments())
         if wasi is not None:
             self.set_wasi(wasi)

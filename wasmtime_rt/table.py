@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 from ._abstract import AbstractTable, begin
 from ._compiling import compile_module
 from ._convert import from_val, new_val, release, to_val
+from ._counting import count_made
 from ._failure import check
 from ._lowlevel import ffi, lib
 from ._reflect import tabletype_to_c
@@ -57,6 +58,7 @@ class WasmTable(StoreItem, AbstractTable):
             c_type = tabletype_to_c(type, pointer, functools.partial(compile_module, engine, pointer))
             try:
                 to_val(store, context, init, type.element, val, f"init ({type.element})")
+                count_made(store, "tables")
                 check(lib.wasmtime_table_new(context, c_type, val, handle))
             finally:
                 release(val, 1)

@@ -62,7 +62,7 @@ def test_every_setting_can_be_read_and_makes_a_working_engine(name, value):
     assert add_with(config) == 42
 
 
-@pytest.mark.parametrize("preset", ["development", "production", "profiling", "sandbox"])
+@pytest.mark.parametrize("preset", ["compact", "development", "production", "profiling", "sandbox"])
 def test_presets_are_configs(preset):
     config = getattr(WasmConfig, preset)()
     assert isinstance(config, WasmConfig)
@@ -70,8 +70,8 @@ def test_presets_are_configs(preset):
 
 
 def test_presets_work():
-    for config in (WasmConfig.development(), WasmConfig.production(), WasmConfig.sandbox()):
-        assert add_with(config) == 42
+    for preset in (WasmConfig.compact, WasmConfig.development, WasmConfig.production, WasmConfig.sandbox):
+        assert add_with(preset()) == 42
     assert WasmConfig.development().optimization_level is OptimizationLevel.NONE
     assert WasmConfig.profiling().profiling_strategy is ProfilingStrategy.PERFMAP
     assert WasmConfig.sandbox().consume_fuel

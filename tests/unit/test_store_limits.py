@@ -133,3 +133,43 @@ def test_limits_refuse_growth_from_both_sides(engine):
 def test_limits_are_checked(value):
     with pytest.raises(ValueError, match=r"tables: expected None or 0 <= tables < 2\*\*63, got"):
         StoreLimits(tables=value)
+
+
+def test_what_python_makes_counts(engine):
+    store = WasmStore(engine, limits=StoreLimits(memories=2, tables=2, instances=1))
+    module = WasmModule(engine, "(module (memory 1) (table 1 funcref))")
+    WasmInstance(store, module)
+    WasmMemory(store, WasmMemoryType(1, 1))
+    table = WasmTable(store, WasmTableType(WasmValType.EXTERNREF, 1), "kept")
+    for _ in range(2):
+        with pytest.raises(WasmtimeError, match="memory count"):
+            WasmMemory(store, WasmMemoryType(1))
+        with pytest.raises(WasmtimeError, match="table count"):
+            WasmTable(store, WasmTableType(WasmValType.FUNCREF, 1))
+    assert table[0] == "kept"
+    with pytest.raises(WasmtimeError, match="instance count"):
+        WasmInstance(store, WasmModule(engine, "(module)"))
+
+
+def test_what_python_makes_leaves_less_for_instances(engine):
+    store = WasmStore(engine, limits=StoreLimits(memories=1))
+    WasmMemory(store, WasmMemoryType(0))
+    with pytest.raises(WasmtimeError, match="memory count"):
+        WasmInstance(store, WasmModule(engine, "(module (memory 1))"))
+    WasmTable(store, WasmTableType(WasmValType.FUNCREF, 1))  # which nothing limits
+
+
+def test_nothing_of_it_without_such_limits(engine):
+    store = WasmStore(engine, limits=StoreLimits(memory_size=65536, instances=0))
+    WasmMemory(store, WasmMemoryType(1))
+    WasmTable(store, WasmTableType(WasmValType.FUNCREF, 1))
+    with pytest.raises(WasmtimeError, match="memory"):
+        WasmMemory(store, WasmMemoryType(2))
+
+
+def test_a_memory_that_is_larger_than_the_machine_is_not_copied(engine):
+    memory = WasmMemory(WasmStore(engine), WasmMemoryType(2**24, None, is64=True))  # 1 TiB, untouched
+    assert memory.grow(1) == 2**24  # in place
+    with pytest.raises(WasmtimeError, match="copied"):
+        memory.grow(2**16)
+    assert memory.size == 2**24 + 1

@@ -23,7 +23,7 @@ import pytest
 import wasmtime_rt
 
 _PRELUDE = '''
-import gc, os, signal, sys, threading, time, warnings, weakref
+import gc, os, signal, sys, threading, time, traceback, warnings, weakref
 import wasmtime_rt as w
 
 _problems = []
@@ -86,6 +86,8 @@ def in_child(label, function, seconds=5):
         try:
             function()
             status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
             os._exit(status)
     deadline = time.monotonic() + seconds

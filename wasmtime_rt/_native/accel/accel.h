@@ -26,7 +26,8 @@ struct state {
         *view_type, *owned_type, *caller_type;
     unsigned long main_thread; /* the one that ends the interpreter */
     struct Guard *guards;      /* the newest first */
-    void (*restore_signals)(void), (*look_at_signals)(void);
+    bool (*restore_signals)(void);
+    void (*look_at_signals)(void);
     PyObject *getsignal, *modules, *handlers[3], *faulthandler_is_enabled, *was_enabled; /* for `check_signals` */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
@@ -48,7 +49,8 @@ struct state {
 };
 
 /* Put the engine's signal handlers in front again, where Python tells that others were installed. For who is about to
- * make what can trap: the system is asked once in a while only. Nothing is raised.
+ * make what can trap, and in a hurry: asking the system, as `restore_signals` does, takes a microsecond, and is done
+ * here once in a while only. Nothing is raised.
  */
 void check_signals(struct state *state);
 

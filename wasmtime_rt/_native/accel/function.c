@@ -110,7 +110,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO!Ky*", &store, state->guard_type, &guard_object, &code, &imports))
         return NULL;
     Guard *guard = (Guard *)guard_object;
-    check_signals(state);
+    state->restore_signals();
     if (guard_enter_running_inline(guard) == 0) {
         struct crossing outer = guard_cross(guard, store, 0);
         enter_work(WRT_INSTANTIATES);

@@ -181,7 +181,7 @@ static PyObject *accel_use_native(PyObject *module, PyObject *args) {
         return NULL;
     Py_XSETREF(state->modules, Py_NewRef(modules));
     Py_XSETREF(state->getsignal, Py_NewRef(getsignal));
-    state->restore_signals = (void (*)(void))(uintptr_t)restore;
+    state->restore_signals = (bool (*)(void))(uintptr_t)restore;
     delete_store = (void (*)(wasmtime_store_t *))(uintptr_t)delete;
     enter_work = (void (*)(int))(uintptr_t)enter;
     leave_work = (void (*)(int))(uintptr_t)leave;

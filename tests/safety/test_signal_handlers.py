@@ -1,0 +1,269 @@
+"""Handlers of SIGSEGV, SIGFPE and SIGILL that a program installs, before the engine's and after."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wasmtime_rt
+
+SETUP = """
+import contextlib, ctypes, faulthandler, os, resource, signal, sys, threading
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+import wasmtime_rt as w
+{early}
+TRAPS = [w.TrapCode.MEMORY_OUT_OF_BOUNDS, w.TrapCode.INTEGER_DIVISION_BY_ZERO, w.TrapCode.UNREACHABLE_CODE_REACHED]
+engine = w.WasmEngine()
+module = w.WasmModule(engine, '''(module (memory 1)
+    (func (export "a") (drop (i32.load (i32.const 0x7fffffff))))
+    (func (export "b") (drop (i32.div_u (i32.const 1) (i32.load (i32.const 0)))))
+    (func (export "c") unreachable))''')
+def new():
+    return w.WasmInstance(w.WasmStore(engine), module)
+def traps(exports):
+    for name, code in zip("abc", TRAPS):
+        try:
+            exports[name]()
+        except w.WasmTrap as trap:
+            assert trap.code is code, trap
+        else:
+            raise AssertionError("no trap")
+    print("traps", flush=True)
+def crash():
+    ctypes.string_at(0)
+handled = []
+def handler(number, frame):
+    handled.append(number)
+at_hand = new().exports
+traps(at_hand)
+prepared = w.WasmLinker(engine).prepare(module)
+"""
+
+
+def run(source, *options, early="", backend="c"):
+    """How a script ended: its status, how often all three traps came, and what it said on stderr."""
+    environment = {
+        **os.environ,
+        "PYTHONPATH": str(Path(wasmtime_rt.__file__).parent.parent),
+        "WASMTIME_RT_BACKEND": backend,
+    }
+    ended = subprocess.run(
+        [sys.executable, *options, "-c", SETUP.format(early=early) + source],
+        capture_output=True,
+        encoding="utf-8",
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    return ended.returncode, ended.stdout.count("traps"), ended.stderr
+
+
+LATE = {
+    "faulthandler": "faulthandler.enable()",
+    "faulthandler, disabled again": "faulthandler.enable(); faulthandler.disable()",
+    "faulthandler.register": "faulthandler.register(signal.SIGUSR1)",
+    "faulthandler, later": "faulthandler.dump_traceback_later(100)",
+    **{f"Python, {name}": f"signal.signal(signal.{name}, handler)" for name in ("SIGSEGV", "SIGFPE", "SIGILL", "SIGBUS")},
+    **{f"default, {name}": f"signal.signal(signal.{name}, signal.SIG_DFL)" for name in ("SIGSEGV", "SIGFPE", "SIGILL")},
+    **{f"ignored, {name}": f"signal.signal(signal.{name}, signal.SIG_IGN)" for name in ("SIGSEGV", "SIGFPE", "SIGILL")},
+}  # fmt: skip
+
+NOTICED = {
+    "an instance": "traps(new().exports)",
+    "a module": "w.WasmModule(engine, '(module)')\ntraps(at_hand)",
+    "an engine": "w.WasmEngine()\ntraps(at_hand)",
+    "asked for": "assert w.restore_signal_handlers() in (True, False)\ntraps(at_hand)",
+}
+
+
+@pytest.mark.parametrize("backend", ["c", "cffi"])
+@pytest.mark.parametrize("late", LATE)
+def test_handlers_that_are_installed_late(late, backend):
+    source = "".join(f"{LATE[late]}\n{noticed}\n" for noticed in NOTICED.values())
+    assert run(source, backend=backend) == (0, 1 + len(NOTICED), "")
+
+
+@pytest.mark.parametrize("late", ["faulthandler", "Python, SIGSEGV", "Python, SIGFPE", "Python, SIGILL"])
+def test_prepared_instances_and_first_looks_at_exports_notice_what_python_tells(late):
+    source = f"""
+instance = new()
+{LATE[late]}
+traps(instance.exports)
+faulthandler.disable()
+for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGILL):
+    signal.signal(number, signal.SIG_DFL)
+traps(prepared.instantiate(w.WasmStore(engine)).exports)
+"""
+    assert run(source) == (0, 3, "")
+
+
+def test_restoring_tells_whether_it_had_to():
+    source = """
+assert not w.restore_signal_handlers()
+signal.signal(signal.SIGFPE, handler)
+assert w.restore_signal_handlers()
+assert not w.restore_signal_handlers()
+faulthandler.enable()
+assert w.restore_signal_handlers()
+faulthandler.disable()
+assert w.restore_signal_handlers()
+assert not w.restore_signal_handlers()
+traps(at_hand)
+"""
+    assert run(source) == (0, 2, "")
+
+
+def test_faulthandler_and_functions_at_hand():
+    # Nothing told us: faulthandler says that the process crashes, and the process goes on.
+    status, traps, said = run("faulthandler.enable()\ntraps(at_hand)\ntraps(at_hand)\n")
+    assert (status, traps) == (0, 3)
+    assert said.count("Fatal Python error") == 3
+
+
+@pytest.mark.parametrize("options", [("-X", "faulthandler"), ("-X", "dev")], ids=["faulthandler", "dev"])
+def test_handlers_that_were_there_before(options):
+    assert run("traps(at_hand)\nfaulthandler.disable()\ntraps(new().exports)\n", *options) == (0, 3, "")
+    status, traps, said = run("traps(at_hand)\ncrash()\n", *options)
+    assert (status, traps) == (-signal.SIGSEGV, 2)
+    assert "Fatal Python error: Segmentation fault" in said
+
+
+CRASHES = {
+    "nothing installed": ("", "", False),
+    "faulthandler before": ("faulthandler.enable()", "", True),
+    "faulthandler before, disabled": ("faulthandler.enable()", "faulthandler.disable(); new()", False),
+    "faulthandler before, twice": ("faulthandler.enable()", "faulthandler.disable(); faulthandler.enable(); new()", True),
+    "faulthandler late": ("", "faulthandler.enable(); new()", True),
+    "faulthandler late, unnoticed": ("", "faulthandler.enable()", True),
+    "faulthandler late, disabled": ("", "faulthandler.enable(); new(); faulthandler.disable()", False),
+    "faulthandler late, disabled and noticed": ("", "faulthandler.enable(); new(); faulthandler.disable(); new()", False),
+    "faulthandler late, twice": ("", "faulthandler.enable(); new(); faulthandler.disable(); new(); faulthandler.enable(); new()", True),
+    "Python before": ("signal.signal(signal.SIGSEGV, lambda *_: None)", "", False),
+    "Python late": ("", "signal.signal(signal.SIGSEGV, handler); new()", False),
+    "Python and faulthandler late": ("", "signal.signal(signal.SIGSEGV, handler); new(); faulthandler.enable(); new()", True),
+    "ignored": ("", "signal.signal(signal.SIGSEGV, signal.SIG_IGN); new()", False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", CRASHES)
+def test_real_crashes_end_the_process_and_reach_who_asked(case):
+    early, late, told = CRASHES[case]
+    status, traps, said = run(
+        f"{late}\nif {'new()' in late or not late}: traps(at_hand)\ncrash()\n", early=early
+    )
+    assert status == -signal.SIGSEGV
+    assert traps >= 1
+    assert ("Fatal Python error: Segmentation fault" in said) == told, said
+    assert told or said == ""
+
+
+def test_signals_that_somebody_sends_reach_their_handler():
+    source = """
+for number in (signal.SIGSEGV, signal.SIGFPE, signal.SIGILL):
+    signal.signal(number, handler)
+    traps(new().exports)
+    os.kill(os.getpid(), number)
+    signal.raise_signal(number)
+assert len(handled) == 6 and len(set(handled)) == 3, handled
+os.kill(os.getpid(), signal.SIGSEGV)
+signal.signal(signal.SIGSEGV, signal.SIG_DFL)
+new()
+os.kill(os.getpid(), signal.SIGSEGV)
+"""
+    assert run(source) == (-signal.SIGSEGV, 4, "")
+
+
+def test_an_engine_without_signals_needs_none():
+    source = """
+engine = w.WasmEngine(w.WasmConfig(signals_based_traps=False))
+module = w.WasmModule(engine, '''(module (memory 1) (func (export "a") (drop (i32.load (i32.const 0x7fffffff))))
+    (func (export "b") (drop (i32.div_u (i32.const 1) (i32.load (i32.const 0))))) (func (export "c") unreachable))''')
+exports = new().exports
+traps(exports)
+faulthandler.enable()
+for number in (signal.SIGFPE, signal.SIGILL):
+    signal.signal(number, signal.SIG_DFL)
+traps(exports)
+"""
+    assert run(source) == (0, 3, "")
+
+
+def test_many_threads_trap_while_handlers_come_and_go():
+    source = """
+problems, running = [], True
+def work():
+    exports = new().exports
+    while running:
+        try:
+            exports.a()
+        except w.WasmTrap as trap:
+            if trap.code is not TRAPS[0]:
+                problems.append(trap)
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+for _ in range(300):
+    signal.signal(signal.SIGFPE, handler)
+    signal.signal(signal.SIGILL, handler)
+    w.restore_signal_handlers()
+    new()
+running = False
+for thread in threads:
+    thread.join()
+assert not problems
+traps(at_hand)
+"""
+    assert run(source) == (0, 2, "")
+
+
+def test_deep_calls_trap_on_the_signal_stack_of_faulthandler():
+    source = """
+deep = w.WasmModule(engine, '''(module (memory 1) (func $d (export "d") (param i32)
+    (if (local.get 0) (then (call $d (i32.sub (local.get 0) (i32.const 1)))) (else (drop (i32.load (i32.const -1)))))))''')
+faulthandler.enable()
+call = w.WasmInstance(w.WasmStore(engine), deep).exports.d
+for _ in range(50):
+    with contextlib.suppress(w.WasmTrap):
+        call(5000)
+traps(new().exports)
+try:
+    call(10**8)
+except w.WasmTrap as trap:
+    assert trap.code is w.TrapCode.STACK_OVERFLOW
+"""
+    assert run(source) == (0, 2, "")
+
+
+def test_a_test_suite_under_faulthandler(tmp_path):
+    (tmp_path / "test_traps.py").write_text("""
+import faulthandler
+import pytest
+import wasmtime_rt as w
+engine = w.WasmEngine()
+exports = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, '(module (func (export "f") unreachable))')).exports
+@pytest.mark.parametrize("turn", range(3))
+def test_trap(turn):
+    with pytest.raises(w.WasmTrap):
+        exports.f()
+def test_it_is_on():
+    assert faulthandler.is_enabled()
+    faulthandler.disable()
+    faulthandler.enable()
+    with pytest.raises(w.WasmTrap):
+        w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, '(module (func (export "f") unreachable))')).exports.f()
+""")
+    environment = {**os.environ, "PYTHONPATH": str(Path(wasmtime_rt.__file__).parent.parent)}
+    ended = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test_traps.py"],
+        capture_output=True,
+        cwd=tmp_path,
+        encoding="utf-8",
+        env=environment,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert "4 passed" in ended.stdout

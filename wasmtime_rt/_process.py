@@ -23,7 +23,7 @@ WASI_STAYED_BEHIND = (
 def _number(variable: str, otherwise: int) -> int:
     """A positive number out of the environment, as the engine reads it."""
     given = os.environ.get(variable, "")
-    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1 << 20 else otherwise
+    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1 << 63 else otherwise
 
 
 def _processors() -> int:

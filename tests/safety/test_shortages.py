@@ -1,6 +1,5 @@
 """Processes that have no threads, descriptors or address space left: exceptions, and what can be done without."""
 
-import os
 import sys
 
 import pytest

@@ -159,6 +159,18 @@ def test_an_exception_of_another_store_is_a_host_exception(world, module):
     assert caught.value is world.raise_
 
 
+def test_an_exception_that_another_store_holds_is_a_host_exception(world, module):
+    other = World(module)
+    held = w.WasmTable(other.store, w.WasmTableType("exnref", 1), w.WasmException(other.tag, 1, None))[0]
+
+    def raising():
+        raise held
+
+    with pytest.raises(w.WasmException) as caught:
+        w.WasmFunc(world.store, raising, w.WasmFuncType())()
+    assert caught.value is held
+
+
 def test_nothing_stays_pending(world):
     for _ in range(3):
         with pytest.raises(w.WasmException):

@@ -118,9 +118,9 @@ def failure(
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
     thrown = _take_exception(store, context)
-    if is_thrown(raised) and raised._held is not None and raised._held._store is store:
-        if thrown is None or raised._held != thrown._held:
-            raised = None  # it was thrown, and WebAssembly caught it: this is another failure
+    held = raised._held if is_thrown(raised) else None
+    if held is not None and held._store is store and (thrown is None or held != thrown._held):
+        raised = None  # it was thrown, and WebAssembly caught it: this is another failure
     if raised is not None:
         if is_thrown(raised) or (type(raised) is WasmTrap and not raised.frames):
             raised.frames = frames

@@ -147,9 +147,9 @@ def report(options, environment, ended, as_it_is):
     seed = ended.seeds[-1]
     alone = {**options, "seed": seed, "count": 1}
     again = Ended(alone, environment, GRACE)
-    if again.why and not as_it_is:
+    if again.why and not as_it_is and not again.why.startswith("no end"):
         planned = subprocess.run(
-            [sys.executable, "-c", f"import sys; sys.argv[1:] = ['{{}}']; {_PLAN.format(seed=seed)}"],
+            [sys.executable, "-c", f"import json, worker_plan; print(json.dumps(worker_plan.plan({seed})[0]))"],
             env={**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}"},
             capture_output=True,
             check=True,
@@ -165,9 +165,6 @@ def report(options, environment, ended, as_it_is):
     kept = Path(tempfile.gettempdir(), f"wasmtime_rt-stateful-{seed}.json")
     kept.write_text(json.dumps(alone))
     print(f"again: {variables} {sys.executable} {HERE / 'driver.py'} --again {kept}")
-
-
-_PLAN = "import json, worker_plan; print(json.dumps(worker_plan.plan({seed})[0]))"
 
 
 def main():

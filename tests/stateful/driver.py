@@ -149,7 +149,11 @@ def report(options, environment, ended, as_it_is):
     again = Ended(alone, environment, GRACE)
     if again.why and not as_it_is and not again.why.startswith("no end"):
         planned = subprocess.run(
-            [sys.executable, "-c", f"import json, worker_plan; print(json.dumps(worker_plan.plan({seed})[0]))"],
+            [
+                sys.executable,
+                "-c",
+                f"import json, worker_plan; print(json.dumps(worker_plan.plan({seed})[0]))",
+            ],
             env={**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent.parent}"},
             capture_output=True,
             check=True,

@@ -141,7 +141,7 @@ def test_map_and_memory(script):
     run(
         script,
         """
-    "map": lambda: e.ints.map(5, column), "map out": lambda: e.ints.map(5, column, out=out), 
+    "map": lambda: e.ints.map(5, column), "map out": lambda: e.ints.map(5, column, out=out),
     "map several": lambda: e.several.map(column), "map wrong": lambda: call(e.ints.map, "x", column),
     "read": lambda: e.m.read(0, 1000), "write": lambda: e.m.write(8, b"x" * 1000), "slice": lambda: e.m[8:1000], "assign": lambda: e.m.__setitem__(slice(8, 10), b"ab"),
     "view": lambda: e.m.view()[5], "u32": lambda: e.m.u32[5], "number": lambda: (e.m.write_u64(8, 2**63), e.m.read_u64(8)), "text": lambda: (e.m.write_cstring(8, "text"), e.m.read_cstring(8)),

@@ -29,6 +29,8 @@ class StoreDeadline:
     __slots__ = ("_began", "_ended", "_ends", "_seconds", "_store")
 
     def __init__(self, store: WasmStore, seconds: float, what: str = "seconds") -> None:
+        if hasattr(self, "_store"):  # it may be in force
+            raise TypeError("this StoreDeadline was initialised already")
         if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
             raise TypeError(f"{what}: expected a number of seconds, got {seconds!r}")
         if not seconds >= 0:  # nor is it NaN
@@ -47,6 +49,9 @@ class StoreDeadline:
     def elapsed(self) -> float:
         """Seconds since the block was entered, or that it took."""
         return ((self._ended or time.monotonic_ns()) - self._began) / 1e9 if self._began else 0.0
+
+    def __reduce__(self) -> Any:
+        raise TypeError("a StoreDeadline lives in its process: it cannot be copied or pickled")
 
     def __enter__(self) -> Self:
         if self._began:

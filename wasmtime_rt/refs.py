@@ -120,6 +120,8 @@ class _Aggregate(WasmRef):
         Raises:
             WrongEngineError: The type is of another engine.
         """
+        if not isinstance(type, WasmValType):
+            raise TypeError(f"type: expected a WasmValType, got {shown(type)}")
         if not type.is_ref or type.hierarchy != "any":
             return False
         if isinstance(type.heap, str):

@@ -138,7 +138,8 @@ class SandboxInstance(WasmtimeResource):
     @property
     def instance(self) -> WasmInstance:
         """The instance. What is called on it, and not by `call`, runs without a limit in time."""
-        assert self._instance is not None
+        if self._instance is None:
+            raise ClosedError("this SandboxInstance has not started")
         return self._instance
 
     @property

@@ -57,7 +57,7 @@ def _small(world, rng):
 
 
 #: What parameters of these names get, most of the time.
-BY_NAME = {
+BY_NAME: dict[str, object] = {
     "module": lambda world, rng: world.pick("module", rng) if rng.random() < 0.7 else _name(world, rng),
     "item": lambda world, rng: world.any_item(rng),
     "init": lambda world, rng: world.anything(rng),
@@ -72,6 +72,10 @@ BY_NAME = {
     "results": lambda world, rng: world.valtypes(rng),
     "function": lambda world, rng: world.host(rng),
     "config": _config,
+    "program": lambda world, rng: rng.choice(list(sources.SOURCES.values())).encode(),
+    "cache": lambda world, rng: False,
+    "folder": lambda world, rng: world.path("cache"),
+    "max_size": _small,
     "wasi": lambda world, rng: world.wasi(rng),
     "limits": lambda world, rng: rng.choice((w.StoreLimits(memory_size=1 << 20, instances=3), w.WasmLimits(1, 2))),
     "source": lambda world, rng: rng.choice(list(sources.SOURCES.values())),

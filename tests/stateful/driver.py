@@ -60,6 +60,7 @@ class Ended:
                     "PYTHONPATH": str(HERE.parent.parent),
                     "PYTHONHASHSEED": "0",
                     "RUST_BACKTRACE": "0",
+                    "WASMTIME_RT_CACHE": "off",
                     **environment,
                 },
             )

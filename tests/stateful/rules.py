@@ -196,7 +196,7 @@ def find(world, rng):
         world.keep("func", linker.get_default(store, "x"))
         linker.define("env", "typed", world.host(rng), w.WasmFuncType(["i32"]))
         world.keep("func", linker.get(store, "env", "typed"))
-    world.keep("func", linker.get(store, rng.choice(("env", "m")), "number"))
+    world.attempt("get", linker.get, store, rng.choice(("env", "m")), "number")
     linker.get_default(store, rng.choice(("env", "m")))
 
 
@@ -477,6 +477,152 @@ def use_store(world, rng):
             profile.samples
     else:
         store.gc()
+
+
+# ---- Time
+
+
+def _spinning(world, rng):
+    """A function that never ends, in a store that it can be stopped in."""
+    engine = world.healthy("engine", rng)
+    if not engine.config.epoch_interruption:
+        engine = world.keep("engine", w.WasmEngine(w.WasmConfig(epoch_interruption=True)))
+    store = w.WasmStore(engine, limits=LIMITS)
+    if engine.config.consume_fuel:
+        store.set_fuel(2**63)
+    return w.WasmInstance(store, w.WasmModule(engine, sources.SPIN)).exports.spin
+
+
+@rule(2)
+def limited_time(world, rng):
+    spin, seconds = _spinning(world, rng), rng.choice((0, 0.001, 0.02))
+    world.keep("store", spin.store)
+    try:
+        if rng.random() < 0.5:
+            spin(timeout=seconds)
+        else:
+            with spin.store.deadline(seconds), spin.store.deadline(rng.choice((0.01, 5))):
+                world.inner(rng)
+                spin()
+    except w.WasmTimeout as late:
+        world.check("timeout", late.elapsed >= 0 and late.code is w.TrapCode.INTERRUPT)
+    except (w.MisuseError, w.WasmTrap):
+        raise
+    else:
+        world.check("the call did not end by itself", False)
+
+
+@rule(2)
+def interrupt(world, rng):
+    """Another thread ends a call, over and over: where none runs, it does nothing."""
+    spin, over = _spinning(world, rng), threading.Event()
+
+    def run():
+        while not over.wait(0.005):
+            world.attempt("interrupt", spin.store.interrupt)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        spin(timeout=60)
+    finally:
+        over.set()
+        thread.join()
+
+
+@rule()
+def interrupt_anything(world, rng):
+    world.pick("store", rng).interrupt()
+
+
+@rule(2)
+def deadline(world, rng):
+    with world.pick("store", rng).deadline(
+        rng.choice((0, 0.001, 1, 100, 1e300, float("inf"), -1, float("nan")))
+    ) as limit:
+        world.inner(rng)
+        limit.elapsed, repr(limit)
+
+
+# ---- Callers, bytes, sandboxes
+
+
+@rule(2)
+def callers(world, rng):
+    store = world.healthy("store", rng)
+
+    def host(caller, x):
+        world.keep("caller", caller)
+        with world.deeper():
+            world.inner(rng)
+        caller.store, caller.data
+        world.attempt("caller", caller.get_memory)
+        return caller.get_func("number")(x) if world.depth < 3 and rng.random() < 0.3 else x
+
+    module = w.WasmModule(store.engine, sources.HOSTED)
+    nothing = {"object": lambda x: x, "nothing": lambda: None, "several": lambda a, b: (1.5, 2)}
+    instance = w.WasmInstance(store, module, {"env": {"number": w.with_caller(host), **nothing}})
+    world.keep("instance", instance).exports.number(7)
+
+
+@rule(2)
+def use_caller(world, rng):
+    caller = world.pick("caller", rng)
+    world.attempt("repr", repr, caller)
+    for name in ("store", "data"):
+        world.attempt("caller", getattr, caller, name)
+    caller.get_export(rng.choice(("memory", "number", "x")))
+
+
+@maker("caller")
+def _caller(world, rng):
+    kept = []
+    w.WasmFunc(world.healthy("store", rng), w.with_caller(kept.append), w.WasmFuncType())()
+    return kept[0]
+
+
+@maker("bytes")
+def _bytes(world, rng):
+    store = world.healthy("store", rng)
+    return w.ByteCaller(w.WasmInstance(store, w.WasmModule(store.engine, sources.BYTES)))
+
+
+@rule(2)
+def call_with_bytes(world, rng):
+    caller, returns = (
+        world.pick("bytes", rng),
+        rng.choice(("packed", "packed_length_first", "pair", "cstring", "value", "x")),
+    )
+    caller.call(rng.choice(("echo", "wild", "two", "x")), rng.randbytes(rng.randrange(50)), returns=returns)
+
+
+@maker("sandbox")
+def _sandbox(world, rng):
+    source = rng.choice((sources.WASI, sources.REACTOR, sources.PLAIN, sources.BYTES))
+    return w.Sandbox(
+        source.encode(), timeout=rng.choice((None, 5)), fuel=rng.choice((None, FUEL)), cache=False
+    )
+
+
+@maker("program")
+def _program(world, rng):
+    stdout = rng.choice(("capture", "null", world.host(rng)))
+    return world.healthy("sandbox", rng).start(stdin=b"some input", stdout=stdout, mounts={"/": world.folder})
+
+
+@rule(2)
+def run_program(world, rng):
+    if rng.random() < 0.3:
+        repr(world.pick("sandbox", rng).run(stdin=b"x"))
+    program = world.pick("program", rng)
+    names = [name for name, item in program.exports.items() if isinstance(item, w.WasmFunc)]
+    func = program.exports[rng.choice(names)]
+    program.call(
+        func.name,
+        *(world.value(valtype, rng) for valtype in func.type.params),
+        timeout=rng.choice((None, 0, 5)),
+    )
+    repr(program.result)
 
 
 # ---- Ends

@@ -129,6 +129,15 @@ WASI = """(module
 REACTOR = """(module (global $n (mut i32) (i32.const 0)) (func (export "_initialize") (global.set $n (i32.const 7)))
     (func (export "n") (result i32) (global.get $n)))"""
 
+BYTES = """(module (memory (export "memory") 1 4) (global $at (mut i32) (i32.const 1024))
+    (func (export "alloc") (param i32) (result i32) (local $old i32)
+        (local.set $old (global.get $at)) (global.set $at (i32.add (global.get $at) (local.get 0))) (local.get $old))
+    (func (export "free") (param i32 i32))
+    (func (export "echo") (param i32 i32) (result i64)
+        (i64.or (i64.shl (i64.extend_i32_u (local.get 0)) (i64.const 32)) (i64.extend_i32_u (local.get 1))))
+    (func (export "two") (param i32 i32) (result i32 i32) (local.get 0) (local.get 1))
+    (func (export "wild") (param i32 i32) (result i64) (i64.const -1)))"""
+
 #: Only for stores with fuel.
 SPIN = '(module (func (export "spin") (loop (br 0))))'
 

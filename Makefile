@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test programs random stateful spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test programs random stateful fuzz spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -41,6 +41,11 @@ random: $(VENV)/tested
 # The whole public API at random, until it is interrupted or SECONDS are over: make stateful SECONDS=3600 SEED=1
 stateful: $(VENV)/tested
 	$(BIN)/python tests/stateful/driver.py --keep-going --seed $(or $(SEED),0) $(if $(SECONDS),--seconds $(SECONDS))
+
+# Coverage-guided fuzzing, so many seconds for all targets together: make fuzz SECONDS=600 TARGETS="module stamp"
+fuzz: $(VENV)/tested
+	$(PIP) install --editable '.[fuzz]'
+	$(BIN)/python tests/fuzz/fuzz.py $(or $(SECONDS),60) $(TARGETS)
 
 check: $(VENV)/tested
 	$(BIN)/ruff check

@@ -12,7 +12,7 @@ PLAIN = """(module
     (func (export "div") (param i32 i32) (result i32) local.get 0 local.get 1 i32.div_s)
     (func $deep (export "deep") (param i64) (result i64) local.get 0 call $deep i64.const 1 i64.add)
     (func (export "work") (param i32) (result i32) (local $n i32)
-        (local.set $n (i32.and (local.get 0) (i32.const 0xfff)))
+        (local.set $n (i32.add (i32.and (local.get 0) (i32.const 0xfff)) (i32.const 1)))
         (loop (br_if 0 (local.tee $n (i32.sub (local.get $n) (i32.const 1))))) (local.get $n)))"""
 
 HOSTED = """(module

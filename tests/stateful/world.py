@@ -91,12 +91,10 @@ def settings():
 
 def _is_ours(raised):
     """Whether an error of Python comes out of our files."""
-    frames = traceback.extract_tb(raised.__traceback__)
-    if any(text in str(raised) for text in ("cannot be interpreted as an integer", "object is not iterable")):
-        return False  # Python's own words
-    return (
-        isinstance(raised, (TypeError, AttributeError)) and os.path.dirname(w.__file__) in frames[-1].filename
-    )
+    package = os.path.dirname(w.__file__)
+    frames = [frame.filename.startswith(package) for frame in traceback.extract_tb(raised.__traceback__)]
+    # Only one of ours: that is an argument at the door.
+    return isinstance(raised, (TypeError, AttributeError)) and frames[-1] and sum(frames) > 1
 
 
 class World:

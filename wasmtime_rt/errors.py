@@ -274,6 +274,13 @@ class OutOfFuelError(WasmTrap, LimitError):
         self.limit = "fuel"
 
 
+def _repr(value: object) -> str:
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001  a broken __repr__ must not hide the exception
+        return "an object whose repr() fails"
+
+
 class WasmException(WasmtimeError):
     """A WebAssembly exception: thrown by WebAssembly and not caught there, or raised by a host function.
 
@@ -302,7 +309,7 @@ class WasmException(WasmtimeError):
         self._text = ""
 
     def __str__(self) -> str:
-        carried = ", ".join(map(repr, self.payload))
+        carried = ", ".join(map(_repr, self.payload))
         said = f"WebAssembly exception {getattr(self.tag, 'type', self.tag)} with ({carried})"
         return f"{said}: {self._text}" if self._text else said
 

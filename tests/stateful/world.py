@@ -91,6 +91,8 @@ def settings():
 
 def _is_ours(raised):
     """Whether an error of Python comes out of our files."""
+    if any(text in str(raised) for text in ("cannot be interpreted as an integer", "object is not iterable")):
+        return False  # Python's own words
     package = os.path.dirname(w.__file__)
     frames = [frame.filename.startswith(package) for frame in traceback.extract_tb(raised.__traceback__)]
     # Only one of ours: that is an argument at the door.

@@ -171,6 +171,14 @@ def test_an_exception_that_another_store_holds_is_a_host_exception(world, module
     assert caught.value is held
 
 
+def test_a_payload_with_a_broken_repr_does_not_hide_it(world):
+    class Broken:
+        def __repr__(self):
+            raise ValueError
+
+    assert "whose repr() fails" in str(w.WasmException(world.tag, 1, Broken()))
+
+
 def test_nothing_stays_pending(world):
     for _ in range(3):
         with pytest.raises(w.WasmException):

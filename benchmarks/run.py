@@ -29,12 +29,13 @@ PEERS = {
     "floor": "floor",
     "c_loop": "C loop",
     "ours": "ours",
+    "ours_call": "ours, f.call",
     "ours_cffi": "ours, cffi",
     "ctypes_binding": "ctypes binding",
     "pywasm3": "wasm3",
     "bytearray": "bytearray",
 }
-MUST_WORK = ("floor", "c_loop", "ours", "ours_cffi")
+MUST_WORK = ("floor", "c_loop", "ours", "ours_call", "ours_cffi")
 PASSES, SECONDS = 8, 0.1
 SMOKE_PASSES, SMOKE_SECONDS = 1, 0.01
 IMPORTS = 4
@@ -61,7 +62,7 @@ Figures = dict[str, Any]
 def _environment(peer: str, folder: Path) -> dict[str, str]:
     """A process's environment: the backend, and a cache of bytecode that serves all peers alike."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    backend = {"ours": "c", "ours_cffi": "cffi"}.get(peer)
+    backend = {"ours": "c", "ours_call": "c", "ours_cffi": "cffi"}.get(peer)
     kept |= {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
     return kept | ({"WASMTIME_RT_BACKEND": backend} if backend else {})
 

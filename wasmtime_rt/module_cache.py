@@ -55,7 +55,8 @@ class ModuleCache:
         max_size: Bytes that its entries may take together.
 
     Raises:
-        ValueError: ``max_size`` is negative.
+        TypeError: ``max_size`` is no int, or ``folder`` no path.
+        ValueError: ``max_size`` is negative, or ``folder`` has a NUL.
     """
 
     __slots__ = ("folder", "max_size")
@@ -64,9 +65,15 @@ class ModuleCache:
     max_size: int
 
     def __init__(self, folder: str | os.PathLike[str] | None = None, *, max_size: int = 1 << 30) -> None:
+        if isinstance(max_size, bool) or not isinstance(max_size, int):
+            raise TypeError(f"max_size: expected an int, got {max_size!r}")
         if max_size < 0:
             raise ValueError(f"max_size: expected 0 or more bytes, got {max_size}")
-        self.folder = default_folder() if folder is None else os.path.abspath(os.fspath(folder))
+        if folder is not None:
+            folder = os.path.abspath(os.fsdecode(folder))
+            if "\0" in folder:
+                raise ValueError(f"folder: a path has no NUL, got {folder!r}")
+        self.folder = default_folder() if folder is None else folder
         self.max_size = max_size
 
     def load(self, engine: WasmEngine, source: Source) -> WasmModule:

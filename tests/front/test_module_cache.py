@@ -193,6 +193,11 @@ def test_what_is_wrong_with_the_source_is_an_error(engine, cache):
         cache.load(engine, 5)
     with pytest.raises(ValueError, match="max_size: expected 0 or more"):
         ModuleCache(max_size=-1)
+    with pytest.raises(ValueError, match="folder: a path has no NUL"):
+        ModuleCache("a\0b")
+    for wrong in ({"max_size": None}, {"max_size": True}, {"max_size": 1.5}, {"folder": 5}):
+        with pytest.raises(TypeError, match=r"expected (an int|str, bytes or os\.PathLike)"):
+            ModuleCache(**wrong)
     assert len(cache) == 0
 
 

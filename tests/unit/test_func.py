@@ -1,6 +1,8 @@
 """Calls into WebAssembly: arguments, results, and the rules by which they are converted."""
 
+import gc
 import math
+import re
 import struct
 
 import numpy as np
@@ -53,6 +55,33 @@ def test_no_one_and_several_results(numbers):
     assert numbers.i32(5) == 5
     assert numbers.divmod(17, 5) == (3, 2)
     assert numbers.five() == (-1, -2, 0.5, 0.25, bytes(range(16)))
+
+
+def test_the_method_call_is_the_same_as_calling(numbers):
+    assert numbers.nothing.call() is None
+    assert numbers.five.call() == numbers.five()
+    kept = numbers.divmod.call
+    assert [kept(n, 5) for n in (17, 18)] == [(3, 2), (3, 3)]
+    assert numbers.i32.typed(["i32"], ["i32"]).call(-1) == -1
+    for wrong in ((), (1, 2), ("1",), (2**32,)):
+        with pytest.raises((TypeError, OverflowError)) as called:
+            numbers.i32(*wrong)
+        with pytest.raises(type(called.value), match=re.escape(str(called.value))):
+            numbers.i32.call(*wrong)
+    with pytest.raises(TypeError, match="keyword"):
+        numbers.nothing.call(timeout=1)
+
+
+def test_the_method_call_keeps_its_function_and_knows_when_it_is_closed():
+    engine = WasmEngine()
+    kept = WasmInstance(WasmStore(engine), WasmModule(engine, NUMBERS)).exports.i32.call
+    gc.collect()
+    assert kept(5) == 5
+    kept.__self__.close()
+    with pytest.raises(ClosedError):
+        kept(5)
+    with pytest.raises(ClosedError, match="never initialised"):
+        WasmFunc.__new__(WasmFunc).call()
 
 
 @pytest.mark.parametrize("kind", ["i32", "i64"])

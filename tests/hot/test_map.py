@@ -336,7 +336,7 @@ def test_the_count_of_outs_is_checked(exports):
         np.zeros(3, "?"), array.array("d", [1.0]), bytes(12), bytearray(12), np.zeros((3, 1), "i4"),
         np.zeros(3, [("x", "i4")]), memoryview(bytes(12)).cast("f"),
     ],
-    ids=str,
+    ids=lambda column: f"{type(column).__name__} of {memoryview(column).format}" if not isinstance(column, np.ndarray) else f"array of {column.dtype}",
 )  # fmt: skip
 def test_a_column_of_another_type(exports, column):
     with pytest.raises(TypeError, match=r"add_i32: column 0 \(i32\): expected (items of i32|one dimension)"):

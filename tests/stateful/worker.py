@@ -123,4 +123,5 @@ def main():
     note(counts=counts, resident=pages * os.sysconf("SC_PAGE_SIZE") >> 20)
 
 
-main()
+if __name__ == "__main__":
+    main()

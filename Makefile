@@ -20,7 +20,7 @@ demo: $(VENV)/built
 	else echo 'left out: its programs cannot be installed here'; fi
 
 test: $(VENV)/tested
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal
 
 # Large programs that others made: Yosys, and C compiled by Zig. Yosys asks for another version of the engine's
 # package, which it does not get.

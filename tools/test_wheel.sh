@@ -26,4 +26,4 @@ where = pathlib.Path(wasmtime_rt.__file__).resolve()
 assert pathlib.Path(sys.prefix).resolve() in where.parents, where
 PY
 echo "--- $tag: tests against the wheel"
-venv/bin/python -m pytest -q -p no:cacheprovider "${@:-tests}"
+venv/bin/python -m pytest -q -n 2 --dist worksteal -p no:cacheprovider "${@:-tests}"

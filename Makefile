@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test programs random stateful fuzz spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test harsh programs random stateful fuzz spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -21,6 +21,11 @@ demo: $(VENV)/built
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The same tests as hard as Python can make it: garbage is collected at every chance, its own checks and those of its
+# allocator are on, in all processes.
+harsh: $(VENV)/tested
+	PYTHONDEVMODE=1 PYTHONMALLOC=debug WASMTIME_RT_TEST_GC=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
 # Large programs that others made: Yosys, and C compiled by Zig. Yosys asks for another version of the engine's
 # package, which it does not get.

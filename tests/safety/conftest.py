@@ -26,6 +26,8 @@ _PRELUDE = '''
 import gc, os, signal, sys, threading, time, traceback, warnings, weakref
 import wasmtime_rt as w
 
+if os.environ.get("WASMTIME_RT_TEST_GC"):
+    gc.set_threshold(1)
 _problems = []
 _DOCUMENTED = (
     w.WasmtimeError, TypeError, ValueError, OverflowError, IndexError, KeyError, OSError, AttributeError,

@@ -114,6 +114,8 @@ class ByteCaller:
         free: str | None = None,
         align: int = 1,
     ) -> None:
+        if not isinstance(instance, WasmInstance):
+            raise TypeError(f"instance: expected a WasmInstance, got {instance!r}")
         self._instance, self._memory, self._align = instance, instance.get_memory(memory), align
         self._alloc = _function(instance, alloc, _ALLOCATE, (1, 2, 4))
         self._free = _function(instance, free, _FREE, (1, 2, 3))
@@ -132,7 +134,8 @@ class ByteCaller:
         """
         if self._alloc is None:
             raise KeyError(f"no export to allocate with, such as {', '.join(_ALLOCATE)}: alloc= names it")
-        data = memoryview(data).cast("B")
+        view = memoryview(data)
+        data = view.cast("B") if view.c_contiguous else view.tobytes()
         size = max(len(data), 1)
         arguments = {1: (size,), 2: (size, self._align), 4: (0, 0, self._align, size)}
         pointer = self._pointer(self._alloc(*arguments[len(self._alloc.type.params)]))
@@ -184,10 +187,12 @@ class ByteCaller:
         given: list[float] = []
         spans: list[WasmSpan] = []
         try:
-            for argument in args:
+            for i, argument in enumerate(args):
                 if isinstance(argument, (bytes, bytearray, memoryview)):
                     spans.append(self.put(argument))
                     given += [spans[-1].pointer, spans[-1].length]
+                elif isinstance(argument, str):
+                    raise TypeError(f"{name}: argument {i}: expected bytes or a number, got str {argument!r}")
                 else:
                     given.append(argument)
             returned = function(*given)
@@ -200,7 +205,7 @@ class ByteCaller:
             self._free_all(spans)
             return returned
         try:
-            span = self._span(name, returned, returns)
+            span = self._span(function, returned, returns)
             data = self.get(span)
         finally:
             self._free_all(spans)
@@ -212,7 +217,8 @@ class ByteCaller:
         for span in reversed(spans):
             self.free(span)
 
-    def _span(self, name: str, returned: Any, returns: Returns) -> WasmSpan:
+    def _span(self, function: WasmFunc, returned: Any, returns: Returns) -> WasmSpan:
+        name = function.name
         if returns == "pair":
             if not (isinstance(returned, tuple) and len(returned) == 2):
                 raise TypeError(f"{name}: expected a pointer and a length, got {returned!r}")
@@ -220,6 +226,8 @@ class ByteCaller:
         if not isinstance(returned, int):
             raise TypeError(f"{name}: expected an integer, got {returned!r}")
         if returns != "cstring":
+            if (kind := function.type.results[0].kind) != "i64":
+                raise TypeError(f"{name}: expected a pointer and a length in one i64, got {kind} {returned}")
             return unpack_span(returned, length_first=returns == "packed_length_first")
         pointer = self._pointer(returned)
         return WasmSpan(pointer, self._length(pointer))

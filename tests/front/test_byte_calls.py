@@ -70,7 +70,11 @@ def test_bytes_go_in_and_come_out(codec, name, returns, data):
     assert codec.get_global("freed").value >= 3 * len(data)
 
 
-@pytest.mark.parametrize("convert", [bytes, bytearray, memoryview])
+def every_other(data):
+    return memoryview(bytes(x for one in data for x in (one, 0)))[::2]
+
+
+@pytest.mark.parametrize("convert", [bytes, bytearray, memoryview, every_other])
 def test_any_bytes_will_do(codec, convert):
     assert call_bytes(codec, "packed", convert(b"ab")) == b"abab"
 
@@ -100,8 +104,11 @@ def test_what_is_out_of_range_is_an_error_and_frees(codec):
     caller = ByteCaller(codec)
     with pytest.raises(IndexError):
         caller.call("far")
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="packed: argument 1: expected bytes or a number, got str 'text'"):
         caller.call("packed", b"abc", "text")
+    with pytest.raises(TypeError, match="sum: expected a pointer and a length in one i64, got i32 4"):
+        caller.call("sum", b"ab", 2, b"")
+    assert alive(codec) == 0
     with pytest.raises(TypeError, match="pair: expected an integer, got"):
         caller.call("pair", b"abc")
     with pytest.raises(TypeError, match="packed: expected a pointer and a length"):
@@ -123,6 +130,8 @@ def test_no_room_is_an_error(codec):
 def test_names_and_kinds_are_checked(codec, run_wat):
     with pytest.raises(KeyError, match="nothing"):
         call_bytes(codec, "nothing")
+    with pytest.raises(TypeError, match="instance: expected a WasmInstance, got <WasmExports"):
+        ByteCaller(codec.exports)
     with pytest.raises(KeyError, match="missing"):
         ByteCaller(codec, alloc="missing")
     with pytest.raises(TypeError, match="sum: expected one of 1, 2, 3 parameters"):

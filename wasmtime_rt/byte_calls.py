@@ -186,6 +186,7 @@ class ByteCaller:
         function = self._instance.get_func(name)
         given: list[float] = []
         spans: list[WasmSpan] = []
+        argument: Any
         try:
             for i, argument in enumerate(args):
                 if isinstance(argument, (bytes, bytearray, memoryview)):

@@ -316,7 +316,13 @@ class Sandbox(WasmtimeResource):
                 _engine_for(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
             )
         linker = WasmLinker(self._module.engine)
+        if not isinstance(imports, Mapping):
+            raise TypeError(f"imports: expected a mapping of mappings, got {imports!r}")
         for name, functions in imports.items():
+            if not isinstance(functions, Mapping):
+                raise TypeError(
+                    f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}"
+                )
             for function, item in functions.items():
                 linker.define(name, function, item)
         define_waiting(linker)
@@ -345,6 +351,8 @@ class Sandbox(WasmtimeResource):
         check: bool = False,
     ) -> WasiResult:
         """Run it to its end. The arguments are those of `run_wasi`; limits are by default the sandbox's.
+
+        Fuel can be limited where the sandbox counts it: made with ``fuel``, or of a module whose engine does.
 
         Raises:
             BaseException: What `run_wasi` raises.
@@ -428,6 +436,8 @@ class Sandbox(WasmtimeResource):
             raise ClosedError("this Sandbox was closed")
         if isinstance(args, (str, bytes)):
             raise TypeError(f"args: expected a sequence of str, got {args!r}")
+        if mounts is not None and not isinstance(mounts, Mapping):
+            raise TypeError(f"mounts: expected a mapping of folders, got {mounts!r}")
         program = SandboxInstance.__new__(SandboxInstance)
         program._timeout = self._timeout if timeout is ... else _seconds(timeout)
         program._duration, program._exit_code, program._instance, program._outputs = 0.0, None, None, {}
@@ -436,6 +446,11 @@ class Sandbox(WasmtimeResource):
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
             )
         limits, fuel = self._limits, self._fuel if fuel is ... else _count("fuel", fuel)
+        if fuel is not None and not self._module.engine.config.consume_fuel:
+            raise MisuseError(
+                "fuel: this Sandbox does not count it, since it was made without: Sandbox(..., fuel=...), "
+                "or of a module whose engine has WasmConfig(consume_fuel=True)"
+            )
         if memory is not ...:
             limits = limits._replace(memory_size=_count("memory", memory))
         for name, output in (("stdout", stdout), ("stderr", stderr)):
@@ -511,9 +526,9 @@ def run_wasi(
         args: Its arguments, without its own name.
         argv0: Its own name; by default that of the file.
         env: Its environment variables; ``"inherit"`` for those of this process.
-        stdin: Its input: bytes, a path, an open binary file, ``"inherit"``, or ``None`` for none.
-        stdout: Where its output goes: ``"capture"`` into the result, ``"inherit"``, ``"null"``, a path, an
-            open file, or a callable that takes bytes.
+        stdin: Its input: bytes, a ``pathlib.Path``, an open binary file, ``"inherit"``, or ``None`` for none.
+        stdout: Where its output goes: ``"capture"`` into the result, ``"inherit"``, ``"null"``, a
+            ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
             They are read-only unless marked with `rw`.

@@ -97,11 +97,11 @@ class WasiConfig(Record):
         argv: Its arguments, the program's own name first; ``"inherit"`` for those of this process.
         env: Its environment variables; ``"inherit"`` for those of this process, without what UTF-8 cannot
             hold.
-        stdin: ``None`` or ``"null"`` for an empty input, bytes, the path of a file, an open binary file,
-            which is read to its end when a store begins, or ``"inherit"``.
-        stdout: ``None`` or ``"null"`` to drop it, the path of a file to write, ``"inherit"``, a callable that
-            takes bytes, or an open file, binary or text; the last two get what was written when each call
-            ends, in pieces of at most 1 MiB. Text is decoded as UTF-8 across these.
+        stdin: ``None`` or ``"null"`` for an empty input, bytes, the ``pathlib.Path`` of a file, an open
+            binary file, which is read to its end when a store begins, or ``"inherit"``.
+        stdout: ``None`` or ``"null"`` to drop it, the ``pathlib.Path`` of a file to write, ``"inherit"``, a
+            callable that takes bytes, or an open file, binary or text; the last two get what was written when
+            each call ends, in pieces of at most 1 MiB. Text is decoded as UTF-8 across these.
         stderr: The same for errors.
         preopens: Folders of the host by the name that the program sees, as in ``{"/data": "."}``: read
             only, unless marked with `rw`.
@@ -135,9 +135,11 @@ class WasiConfig(Record):
                 raise TypeError(f'argv: expected a sequence of str or "inherit", got {self.argv!r}')
             self._set("argv", tuple(self.argv))
         if self.env != "inherit":
-            if isinstance(self.env, (str, bytes)):
+            if not isinstance(self.env, Mapping):
                 raise TypeError(f'env: expected a mapping of str or "inherit", got {self.env!r}')
             self._set("env", dict(self.env))
+        if not isinstance(self.preopens, Mapping):
+            raise TypeError(f"preopens: expected a mapping of folders, got {self.preopens!r}")
         self._set("preopens", dict(self.preopens))
         for i, argument in enumerate(self._arguments()):
             _text(argument, f"argv[{i}]")
@@ -146,8 +148,8 @@ class WasiConfig(Record):
                 raise ValueError(f"env name: expected a name without '=', got {name!r}")
             _text(value, f"env[{name!r}]")
         for guest, host in self.preopens.items():
-            _text(guest, "preopens: folder of the guest")
-            _path(host.path if isinstance(host, WritableDir) else host, f"preopens[{guest!r}]")
+            _text(guest, "folder of the guest")
+            _path(host.path if isinstance(host, WritableDir) else host, f"folder of the guest {guest!r}")
         self._check_input(self.stdin)
         for stream in _STREAMS:
             self._check_output(stream, getattr(self, stream))
@@ -298,9 +300,10 @@ class WasiStreams:
 
     def _preopen(self, guest: str, host: HostDir) -> None:
         writable = isinstance(host, WritableDir)
-        path = _path(host.path if isinstance(host, WritableDir) else host, f"preopens[{guest!r}]")
+        where = f"folder of the guest {guest!r}"
+        path = _path(host.path if isinstance(host, WritableDir) else host, where)
         if not lib.wasi_config_preopen_dir(self._config, path, guest.encode(), writable):
-            raise WasmtimeError(f"preopens[{guest!r}]: {path.decode()!r} is no folder that can be opened")
+            raise WasmtimeError(f"{where}: {path.decode()!r} is no folder that can be opened")
 
     @property
     def truncated(self) -> tuple[str, ...]:

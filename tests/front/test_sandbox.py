@@ -65,6 +65,8 @@ def test_limits_of_a_run_go_before_those_of_the_sandbox():
         Sandbox(HELLO).run(memory=10)
     with pytest.raises(ValueError, match="timeout: expected more than 0"):
         sandbox.run(timeout=-1)
+    with pytest.raises(MisuseError, match="fuel: this Sandbox does not count it"):
+        Sandbox(HELLO).run(fuel=1000)
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_a_program_that_exits_at_the_start(wasi_module):
 def test_a_folder_or_file_that_is_missing_is_an_error(program, tmp_path):
     missing = tmp_path / "missing"
     with pytest.raises(
-        WasmtimeError, match=r"preopens\['/data'\]: '.*missing' is no folder that can be opened"
+        WasmtimeError, match=r"folder of the guest '/data': '.*missing' is no folder that can be opened"
     ):
         program(preopens={"/data": missing})
     with pytest.raises(WasmtimeError, match="stdin: '.*missing' cannot be read"):
@@ -109,7 +109,9 @@ def test_a_folder_or_file_that_is_missing_is_an_error(program, tmp_path):
         ({"max_output": -1}, ValueError, "max_output: expected None or 0 <= max_output"),
         ({"max_output": True}, TypeError, "max_output: expected an int or None, got True"),
         ({"inherit_network": 1}, TypeError, "inherit_network: expected a bool, got 1"),
-        ({"preopens": {"/": 5}}, TypeError, r"preopens\['/'\]: expected str, got 5"),
+        ({"preopens": {"/": 5}}, TypeError, "folder of the guest '/': expected str, got 5"),
+        ({"preopens": ["/x"]}, TypeError, "preopens: expected a mapping of folders, got"),
+        ({"env": ["A=b"]}, TypeError, 'env: expected a mapping of str or "inherit", got'),
         ({"preopens": {"/\0": "."}}, ValueError, "expected no NUL character"),
     ],
 )

@@ -49,7 +49,8 @@ class WasmExports(Mapping[str, WasmExtern]):
     The same export is always the same Python object.
     """
 
-    __slots__ = ("__cache", "__find", "__types")
+    # What was asked for as an attribute is kept as one: looking it up again costs next to nothing.
+    __slots__ = ("__cache", "__dict__", "__find", "__types")
 
     def __init__(
         self, types: dict[str, WasmExternType], find: Callable[[str, WasmExternType], WasmExtern]
@@ -74,9 +75,19 @@ class WasmExports(Mapping[str, WasmExtern]):
         if name.startswith("_WasmExports__"):  # one of ours, not set yet: looking it up would not end
             raise AttributeError(name)
         try:
-            return self[name]
+            found = self.__dict__[name] = self[name]
         except KeyError as missing:
             raise AttributeError(str(missing.args[0])) from None
+        return found
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if name.startswith("_WasmExports__"):
+            object.__setattr__(self, name, value)
+            return
+        raise AttributeError(f"exports cannot be set: {name}; of a global, set its value")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"exports cannot be deleted: {name}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.__types)
@@ -85,7 +96,7 @@ class WasmExports(Mapping[str, WasmExtern]):
         return len(self.__types)
 
     def __dir__(self) -> list[str]:
-        return [*super().__dir__(), *(name for name in self.__types if name.isidentifier())]
+        return sorted({*super().__dir__(), *filter(str.isidentifier, self.__types)})
 
     def __repr__(self) -> str:
         return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"

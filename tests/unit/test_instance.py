@@ -82,6 +82,21 @@ def test_the_same_export_is_the_same_object(run):
 def test_exports_can_be_copied(run):
     exports = run(ALL_KINDS).exports
     assert copy.copy(exports)["add"](1, 2) == 3
+    assert copy.copy(exports).add is exports.add
+
+
+def test_attributes_are_kept_and_leave_the_mapping_alone(run):
+    exports = run("""(module (func (export "get")) (func (export "keys") (result i32) (i32.const 1))
+        (global (export "g") (mut i32) (i32.const 4)))""").exports
+    assert exports.g is exports.g is exports["g"]
+    assert exports["keys"]() == 1
+    assert list(exports.keys()) == list(exports) == ["get", "keys", "g"]
+    assert dir(exports).count("get") == dir(exports).count("g") == 1
+    with pytest.raises(AttributeError, match="exports cannot be set: g; of a global, set its value"):
+        exports.g = 5
+    with pytest.raises(AttributeError, match="exports cannot be deleted: g"):
+        del exports.g
+    assert exports.g.value == 4
 
 
 def test_a_missing_export_lists_what_there_is(run):

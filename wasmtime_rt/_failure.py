@@ -44,7 +44,7 @@ def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
     message = ffi.new("wasm_byte_vec_t *")
     lib.wasmtime_error_message(error, message)
-    text = take_bytes(message).decode(errors="replace")
+    text = take_bytes(message).decode(errors="replace").rstrip("\n")
     return text + _RESERVE_LESS if "mmap failed" in text else text
 
 
@@ -103,7 +103,7 @@ def failure(
     if trap != NULL:
         message = ffi.new("wasm_byte_vec_t *")
         lib.wasm_trap_message(trap, message)
-        text = take_bytes(message).rstrip(b"\0").decode(errors="replace")
+        text = take_bytes(message).rstrip(b"\0\n").decode(errors="replace")
         number = ffi.new("wasmtime_trap_code_t *")
         if lib.wasmtime_trap_code(trap, number):
             code = TrapCode(number[0])

@@ -80,6 +80,8 @@ def read_source(source: Source) -> bytes:
         TypeError: It is neither text, bytes nor a path.
     """
     if isinstance(source, str):
+        if source and "(" not in source and "\n" not in source:
+            raise CompileError(f"{source!r} is not WAT, which a str is taken for: a file is a pathlib.Path")
         return wat2wasm(source)
     if isinstance(source, os.PathLike):
         data = _content(source)
@@ -89,7 +91,12 @@ def read_source(source: Source) -> bytes:
         raise TypeError(f"source: expected WAT text, bytes or a path, got {type(source).__name__}")
     if data.startswith(_MAGIC):
         return data
-    if not data or data[0] < 0x09 or data[:4] == b"\x7fELF":
+    if data[:4] == b"\x7fELF":
+        raise CompileError(
+            "not a WebAssembly module but compiled code (ELF): WasmModule.deserialize and .deserialize_file "
+            "load what WasmModule.serialize wrote"
+        )
+    if not data or data[0] < 0x09:
         raise CompileError(
             f"not a WebAssembly module: expected it to start with {_MAGIC!r}, got {data[:8]!r}"
         )
@@ -147,7 +154,7 @@ class WasmModule(AbstractModule):
         check_engine(engine)
         wasm = read_source(source)
         if wasm.startswith(_COMPONENT):
-            raise CompileError("this is a component, not a module: its instances are made by other means")
+            raise CompileError("this is a component, not a module: components are not supported yet")
         pointer = engine._pointer
         if engine.config.debug_info:
             # For debug information the engine reads functions before it validates them, and dies of bad ones.

@@ -78,7 +78,8 @@ def test_other_sources_are_refused(engine, source):
     ("source", "message"),
     [
         (b"", "expected it to start with"),
-        (b"\x7fELF\2\1\1", "not a WebAssembly module.*ELF"),
+        (b"\x7fELF\2\1\1", "not a WebAssembly module.*ELF.*WasmModule.deserialize"),
+        ("module.wasm", "'module.wasm' is not WAT.*a file is a pathlib.Path"),
         (b"\0asm", "unexpected end"),
         (b"\0asm\1\0\0\0junk", "unexpected end-of-file"),
         ("(module (func (result i32)))", "type mismatch"),

@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from enum import Enum
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from . import __version__, backend, engine_version
 from ._console import problem, progress, table
 from .config import WasmConfig
 from .engine import WasmEngine
-from .errors import CompileError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
+from .errors import CompileError, LinkError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
 from .module import WasmModule, read_source, wat2wasm
 from .module_cache import ModuleCache
 from .sandbox import Sandbox
@@ -97,9 +98,22 @@ def _setting(text: str) -> tuple[str, Any]:
         return name, value
 
 
+def _typed(name: str, value: Any) -> Any:
+    """``value`` of the setting ``name``: members by their names, and sizes as elsewhere."""
+    default = getattr(WasmConfig(), name, None)
+    if isinstance(default, Enum) and isinstance(value, str):
+        members = type(default).__members__
+        if value.upper() not in members:
+            raise _Refused(f"{name}: expected one of {', '.join(members).lower()}, got {value!r}")
+        return members[value.upper()]
+    if type(default) is int and isinstance(value, str) and _SIZE.fullmatch(value):
+        return size(value)
+    return value
+
+
 def _config(settings: Sequence[tuple[str, Any]], **others: Any) -> WasmConfig:
     try:
-        return WasmConfig(**{**others, **dict(settings)})
+        return WasmConfig(**{**others, **{name: _typed(name, value) for name, value in settings}})
     except (TypeError, ValueError) as refused:
         raise _Refused(str(refused)) from None
 
@@ -123,7 +137,8 @@ def parser() -> argparse.ArgumentParser:
         type=_setting,
         action="append",
         default=[],
-        help="a setting of WasmConfig, as in --set consume_fuel=true; may be repeated",
+        help="a setting of WasmConfig, as in --set consume_fuel=true, --set strategy=winch, "
+        "--set max_wasm_stack=1MiB; may be repeated",
     )
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -263,7 +278,20 @@ def _say(refused: BaseException) -> None:
     elif isinstance(refused, KeyError):
         problem(str(refused.args[0]))
     else:
-        problem(f"{refused}" if str(refused) else type(refused).__name__)
+        problem(_one_line(refused) or type(refused).__name__)
+
+
+def _one_line(refused: BaseException) -> str:
+    """What went wrong, with the reasons that stand in further lines."""
+    first, *rest = [line.strip() for line in str(refused).splitlines() if line.strip()] or [""]
+    if isinstance(refused, LinkError) and rest:
+        return printable(f"{first}: {'; '.join(rest)}")
+    if isinstance(refused, CompileError):
+        if place := re.search(r"--> .*:(\d+:\d+)$", str(refused), re.MULTILINE):
+            return f"{first} at {place[1]}"
+        if "Caused by:" in rest:
+            return f"{first}: {re.sub('^[0-9]+: ', '', rest[-1])}"
+    return first
 
 
 # ---- Commands
@@ -285,20 +313,36 @@ def _compiling(path: str) -> Iterator[None]:
         yield
 
 
+#: What compiled modules may have been compiled with.
+_RUNNABLE: Sequence[dict[str, Any]] = (
+    {"epoch_interruption": True},
+    {"epoch_interruption": True, "consume_fuel": True},
+    {"consume_fuel": True},
+)
+
+
 def _program(path: str) -> str | WasmModule:
     """What a sandbox takes: a path, or a module that was compiled already."""
     with open(path, "rb") as file:
         if file.read(4) != b"\x7fELF":
             return path
-    try:
-        return WasmModule.deserialize_file(WasmEngine(WasmConfig(epoch_interruption=True)), path)
-    except WasmtimeError:
-        return WasmModule.deserialize_file(WasmEngine(), path)
+    for settings in _RUNNABLE:
+        with contextlib.suppress(WasmtimeError):
+            return WasmModule.deserialize_file(WasmEngine(WasmConfig(**settings)), path)
+    return WasmModule.deserialize_file(WasmEngine(), path)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     program = _program(arguments.program)
-    plain = isinstance(program, WasmModule) and not program.engine.config.epoch_interruption
+    if isinstance(program, WasmModule):
+        config = program.engine.config
+        for option, setting in (
+            ("timeout", "epoch_interruption"),
+            ("profile", "epoch_interruption"),
+            ("fuel", "consume_fuel"),
+        ):
+            if getattr(arguments, option) is not None and not getattr(config, setting):
+                raise _Refused(f"--{option} needs a module compiled with --set {setting}=true")
     with _compiling(arguments.program):
         sandbox = Sandbox(
             program,
@@ -309,8 +353,6 @@ def _run(arguments: argparse.Namespace) -> int:
             max_module_size=None,
             cache=_cache(arguments),
         )
-    if plain and arguments.profile:
-        raise _Refused("--profile needs a module compiled with --set epoch_interruption=true")
     exported = {export.name: export.type for export in sandbox.module.exports}
     if arguments.invoke is None and "_start" not in exported:
         functions = ", ".join(name for name, kind in exported.items() if isinstance(kind, WasmFuncType))

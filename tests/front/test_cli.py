@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -262,7 +263,15 @@ def test_compiled_modules_run(command, program, tmp_path):
     assert command("compile", path, "-o", "b.cwasm", "--set", "epoch_interruption=true")[0] == 0
     assert command("run", "--timeout", "30", "b.cwasm") == (0, "hello\n", "oops\n")
     status, _, err = command("run", "--timeout", "30", "program.cwasm")
-    assert (status, "epoch_interruption=True" in err) == (cli.CANNOT_RUN, True)
+    assert (status, "--timeout needs a module compiled with --set epoch_interruption" in err) == (125, True)
+    assert command("compile", path, "-o", "c.cwasm", "--set", "consume_fuel=true")[0] == 0
+    assert command("run", "c.cwasm") == (0, "hello\n", "oops\n")
+    assert command("run", "--fuel", "2", "c.cwasm")[0] == cli.TRAPPED
+    assert (
+        "--fuel needs a module compiled with --set consume_fuel"
+        in command("run", "--fuel", "2", "b.cwasm")[2]
+    )
+    assert "compiled code (ELF)" in command("inspect", "b.cwasm")[2]
     assert WasmModule.deserialize_file(WasmEngine(), tmp_path / "program.cwasm").exports
 
 
@@ -270,6 +279,28 @@ def test_settings_are_checked(command, program):
     status, _, err = command("compile", program(HELLO), "--set", "nonsense=1")
     assert (status, err.count("\n")) == (1, 1)
     assert "nonsense" in err
+    for setting in ("strategy=winch", "optimization_level=speed_and_size", "max_wasm_stack=256KiB"):
+        assert command("compile", program(HELLO), "--set", setting)[0] == 0
+    status, _, err = command("compile", program(HELLO), "--set", "strategy=quick")
+    assert (status, "strategy: expected one of auto, cranelift, winch" in err) == (1, True)
+
+
+@pytest.mark.parametrize(
+    ("source", "text"),
+    [
+        (
+            b'(module (import "e" "f" (func)) (func (export "_start")))',
+            '1 of 1 imports.*: .*"e" "f" .*missing',
+        ),
+        (b"(module (func (result i32)))", "failed to compile.*: .*type mismatch: expected i32"),
+        (b"(module\n (funk))", "expected valid module field at 2:3"),
+    ],
+)
+def test_reasons_are_on_the_line(command, program, source, text):
+    for words in (["run"], ["bench"]):
+        status, _, err = command(*words, program(source, "a.wat"), *(["f"] if words == ["bench"] else []))
+        assert (status in {1, cli.CANNOT_RUN}, err.count("\n")) == (True, 1)
+        assert re.search(text, err)
 
 
 def test_inspect_shows_what_is_in_it(command, program):

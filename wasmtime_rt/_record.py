@@ -5,12 +5,35 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
+    from inspect import Signature
+
     from typing_extensions import Self, dataclass_transform
 else:
 
     def dataclass_transform(**_options):
         """Tell type checkers, and only them, that subclasses declare fields."""
         return lambda cls: cls
+
+
+class _SignatureOf:
+    """``Class.__signature__``, made when `inspect` asks; ``None`` for a class with its own ``__init__``."""
+
+    def __get__(self, _record: object, owner: type[Record]) -> Signature | None:
+        if owner.__init__ is not Record.__init__:
+            return None
+        from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
+
+        return Signature(
+            [
+                Parameter(
+                    name,
+                    Parameter.POSITIONAL_OR_KEYWORD,
+                    default=getattr(owner, name, Parameter.empty),
+                    annotation=owner.__annotations__[name],
+                )
+                for name in owner._fields
+            ]
+        )
 
 
 @dataclass_transform(frozen_default=True)
@@ -21,6 +44,7 @@ class Record:
     """
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    __signature__: ClassVar[Any] = _SignatureOf()
 
     def __init_subclass__(cls) -> None:
         hints = cls.__annotations__

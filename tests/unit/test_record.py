@@ -1,13 +1,14 @@
 """Types and settings are immutable values with named fields."""
 
 import copy
+import inspect
 import pickle
 import subprocess
 import sys
 
 import pytest
 
-from wasmtime_rt import StoreLimits, WasmFuncType, WasmLimits, WasmMemoryType, WasmValType
+from wasmtime_rt import StoreLimits, WasiResult, WasmFuncType, WasmLimits, WasmMemoryType, WasmValType
 
 
 def test_fields_go_by_position_and_by_name():
@@ -28,6 +29,13 @@ def test_wrong_arguments_are_named(make, text):
     with pytest.raises(TypeError) as caught:
         make()
     assert str(caught.value).startswith(text)
+
+
+def test_help_shows_their_fields():
+    shown = str(inspect.signature(WasmMemoryType))
+    assert shown.startswith("(min: 'int', max: 'int | None' = None, is64: 'bool' = False, ")
+    assert str(inspect.signature(WasiResult)).startswith("(exit_code: 'int | None', stdout: ")
+    assert "params" in inspect.signature(WasmFuncType).parameters
 
 
 def test_they_cannot_be_changed():

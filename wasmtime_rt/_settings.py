@@ -169,8 +169,12 @@ class Settings:
         super().__init_subclass__()
         cls._knobs = {**cls._knobs, **{k: v for k, v in vars(cls).items() if isinstance(v, Knob)}}
 
-    def __init__(self, **settings: Any) -> None:
+    def __init__(self, *args: Any, **settings: Any) -> None:
         kind, knobs = type(self).__name__, self._knobs
+        if args:
+            raise TypeError(
+                f"{kind}() takes settings by name, as in {kind}({next(iter(knobs))}=...), got {args[0]!r}"
+            )
         if hasattr(self, "_given"):
             raise TypeError(f"this {kind} was initialised already")
         unknown = [name for name in settings if name not in knobs]

@@ -111,6 +111,11 @@ class WasmLinker(WasmtimeResource):
         if isinstance(item, TypedFunc):
             item = item.func
         if not isinstance(item, (StoreItem, WasmSharedMemory)):
+            if not callable(item):
+                raise TypeError(
+                    f'"{module}" "{name}": expected a callable, or a function, memory, global, table or tag, '
+                    f"got {shown(item)}"
+                )
             item = _linking.HostDefinition(item, type)
         self._define_all({(module, name): item})
 

@@ -530,6 +530,10 @@ class WasmTagType(Record, WasmtimeType):
 
     func: WasmFuncType
 
+    def _check(self) -> None:
+        if not isinstance(self.func, WasmFuncType):
+            raise TypeError(f"func: expected a WasmFuncType, got {self.func!r}")
+
     def matches(self, expected: WasmTagType) -> bool:
         """Whether a tag of this type can be imported as ``expected``."""
         return self.func == expected.func

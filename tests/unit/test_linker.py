@@ -85,7 +85,7 @@ def test_shadowing_replaces(engine, store):
     [
         ((1, "f", print), "name: expected str, got int 1"),
         (("env", None, print), "name: expected str, got NoneType None"),
-        (("env", "f", 5), "expected a callable, got 5"),
+        (("env", "f", 5), '"env" "f": expected a callable, or a function, memory, .*, got int 5'),
         (("env", "f", print, "i32"), "type: expected a WasmFuncType, got str 'i32'"),
     ],
 )

@@ -146,6 +146,12 @@ def test_a_function_type_takes_value_types_only(params, error, message):
         WasmFuncType(params)
 
 
+@pytest.mark.parametrize("func", [["i32"], None, WasmValType.I32])
+def test_a_tag_type_takes_a_function_type_only(func):
+    with pytest.raises(TypeError, match="func: expected a WasmFuncType, got"):
+        WasmTagType(func)
+
+
 @pytest.mark.parametrize("make", [WasmLimits, WasmMemoryType, lambda *a: WasmTableType(FUNCREF, *a)])
 def test_limits_are_checked_where_they_are_given(make):
     assert (make(0, 0).min, make(0, 0).max) == (0, 0)

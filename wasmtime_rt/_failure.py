@@ -37,6 +37,8 @@ _RESERVE_LESS = (
     "\nhint: this process has not enough address space or mappings left (RLIMIT_AS, vm.max_map_count); "
     "an engine with WasmConfig.compact() reserves none"
 )
+#: Those that host functions raise and that get the frames they passed: not what others derive from them.
+_TRAPS = (WasmTrap, WasmTimeout, WasmInterrupted)
 _NOTE = "WebAssembly frames (innermost first):"
 
 
@@ -122,7 +124,8 @@ def failure(
     if held is not None and held._store is store and (thrown is None or held != thrown._held):
         raised = None  # it was thrown, and WebAssembly caught it: this is another failure
     if raised is not None:
-        if is_thrown(raised) or (type(raised) is WasmTrap and not raised.frames):
+        exact = any(type(raised) is kind for kind in _TRAPS)
+        if is_thrown(raised) or (exact and isinstance(raised, WasmTrap) and not raised.frames):
             raised.frames = frames
         if not issubclass(type(raised), WasmExit):  # an exit is asked for, wherever it is asked for
             _note_frames(raised, frames)

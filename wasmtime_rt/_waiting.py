@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from .caller import WasmCaller, with_caller
-from .errors import WasmTimeout
+from .errors import WasmInterrupted, WasmTimeout
 from .func import WasmFunc
 from .linker import WasmLinker
 from .memory import WasmMemory
@@ -28,6 +28,8 @@ _SUCCESS, _BAD_FILE, _FAULT, _INVALID = 0, 8, 21, 28
 _REALTIME, _MONOTONIC = 0, 1
 _CLOCK, _READ, _WRITE = 0, 1, 2
 _ABSOLUTE = 1
+#: Seconds after which what sleeps looks at whether it was interrupted.
+_LOOKS = 0.05
 #: More would be a way to fill the memory of the host.
 _SUBSCRIPTIONS_AT_MOST = 4096
 _UNSIGNED = 0xFFFFFFFF
@@ -49,27 +51,34 @@ class Waiter:
     """What these functions must know of the program that calls them: the data of its store.
 
     Attributes:
+        began: When the call began, by `time.monotonic`; ``None`` where nothing says so.
         deadline: When it must end, by `time.monotonic`; ``None`` where nothing says so.
         timeout: How many seconds it had until then.
         inherits_input: Whether its standard input is that of this process.
         engines_poll: The engine's own function on this program's memory, once it was needed.
     """
 
-    __slots__ = ("_began", "deadline", "engines_poll", "inherits_input", "timeout")
+    __slots__ = ("_start", "began", "deadline", "engines_poll", "inherits_input", "timeout")
 
     def __init__(self, *, inherits_input: bool) -> None:
+        self.began: float | None = None
         self.deadline: float | None = None
         self.timeout = 0.0
         self.inherits_input = inherits_input
         self.engines_poll: Any = None
-        self._began = time.monotonic_ns()
+        self._start = time.monotonic_ns()
 
     def now(self, clock: int) -> int:
         """Nanoseconds by one of the two clocks."""
-        return time.time_ns() if clock == _REALTIME else time.monotonic_ns() - self._began
+        return time.time_ns() if clock == _REALTIME else time.monotonic_ns() - self._start
 
-    def wait(self, asked: list[tuple[int, ...]]) -> list[bytes]:
-        """Wait for the first of what is asked for, and tell all that has happened by then."""
+    def wait(self, asked: list[tuple[int, ...]], store: WasmStore) -> list[bytes]:
+        """Wait for the first of what is asked for, and tell all that has happened by then.
+
+        Raises:
+            WasmTimeout: The program's time is over.
+            WasmInterrupted: The call in ``store`` was interrupted.
+        """
         happened, waits = [], []
         for word, what, clock, timeout, _, flags in asked:
             if what in {_READ, _WRITE}:
@@ -80,13 +89,17 @@ class Waiter:
                 left = timeout - self.now(clock) if flags & _ABSOLUTE else timeout
                 waits.append((max(left, 0), word))
         shortest = 0 if happened else min(waits)[0]
-        self._sleep(shortest / 1e9)
+        self._sleep(shortest / 1e9, store)
         over = (word for left, word in waits if left <= shortest)
         return happened + [_EVENT.pack(word, _SUCCESS, _CLOCK, 0, 0) for word in over]
 
-    def _sleep(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
+    def _sleep(self, seconds: float, store: WasmStore) -> None:
+        began = time.monotonic()
+        until = began + seconds
         while (left := until - (now := time.monotonic())) > 0:
+            if store._is_interrupted():
+                elapsed = now - (began if self.began is None else self.began)
+                raise WasmInterrupted(f"interrupted after {elapsed:.3f} seconds", elapsed=elapsed)
             if self.deadline is not None and now >= self.deadline:
                 elapsed = now - self.deadline + self.timeout
                 raise WasmTimeout(
@@ -94,7 +107,7 @@ class Waiter:
                     elapsed=elapsed,
                     limit=self.timeout,
                 )
-            time.sleep(min(left, 3600, 3600 if self.deadline is None else self.deadline - now))
+            time.sleep(min(left, _LOOKS if self.deadline is None else min(_LOOKS, self.deadline - now)))
 
 
 def _clock_time_get(caller: WasmCaller, clock: int, _precision: int, out: int) -> int:
@@ -122,7 +135,7 @@ def _poll_oneoff(caller: WasmCaller, subscriptions: int, events: int, count: int
         if waiter.engines_poll is None:
             waiter.engines_poll = _engines_poll(caller.store, memory)
         return int(waiter.engines_poll(subscriptions, events, count, written))
-    happened = waiter.wait(asked)
+    happened = waiter.wait(asked, caller.store)
     try:
         memory.write(events, b"".join(happened))
         memory.write(written, len(happened).to_bytes(4, "little"))

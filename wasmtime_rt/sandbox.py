@@ -184,7 +184,7 @@ class SandboxInstance(WasmtimeResource):
     def _running(self, timeout: float | None) -> Iterator[None]:
         """Whatever runs the program: within ``timeout``, with what it did told to the errors that end it."""
         waiter, began = self._waiter, time.monotonic()
-        waiter.deadline = None if timeout is None else began + timeout
+        waiter.began, waiter.deadline = began, None if timeout is None else began + timeout
         waiter.timeout = timeout or 0.0
         try:
             with contextlib.nullcontext() if timeout is None else self._store.deadline(timeout):
@@ -198,7 +198,7 @@ class SandboxInstance(WasmtimeResource):
         else:
             self._duration += time.monotonic() - began
         finally:
-            waiter.deadline = None
+            waiter.began = waiter.deadline = None
 
     @property
     def is_valid(self) -> bool:

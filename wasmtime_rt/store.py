@@ -298,8 +298,8 @@ class WasmStore(AbstractStore):
         """End the call that is running in this store: it raises `WasmInterrupted`.
 
         May be called from any thread, from a signal handler, and from a host function. Where a host function
-        works, or where WASI or ``memory.atomic.wait`` waits, the call ends when they return; calls that
-        are inside of one another all end. The store can be used further.
+        works, or where WASI or ``memory.atomic.wait`` waits, the call ends when they return (what sleeps in a
+        `Sandbox` is woken); calls that are inside of one another all end. The store can be used further.
 
         Returns:
             Whether a call was running. Where none was, this does nothing: the next one runs.
@@ -314,6 +314,10 @@ class WasmStore(AbstractStore):
                 "interruption needs an engine with epochs: WasmConfig(epoch_interruption=True)"
             )
         return bool(self._core.interrupt())
+
+    def _is_interrupted(self) -> bool:
+        """Whether `interrupt` is to end the call that is running: for host functions, inside of it."""
+        return self._engine._has_epochs and bool(lib.wrt_epochs_is_interrupted(self._core.epochs))
 
     # ---- Profiles
 

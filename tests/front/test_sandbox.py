@@ -5,7 +5,7 @@ import threading
 import weakref
 
 import pytest
-from front_programs import CAT, ECHO_ARGUMENTS, HELLO, SPIN, TRAP, calls, exits
+from front_programs import CAT, ECHO_ARGUMENTS, HELLO, SPIN, TRAP, calls, exits, sleeps
 
 from wasmtime_rt import (
     ClosedError,
@@ -17,6 +17,7 @@ from wasmtime_rt import (
     SandboxInstance,
     StoreClosedError,
     WasmExit,
+    WasmInterrupted,
     WasmModule,
     WasmTimeout,
     WasmTrap,
@@ -164,6 +165,30 @@ def test_limits_hold_for_a_library():
     with pytest.raises(OutOfFuelError):
         counted.call("spin")
     assert counted.result.fuel_used > 0
+
+
+@pytest.mark.parametrize("timeout", [None, 60])
+@pytest.mark.parametrize("source", [SPIN, sleeps(10**14)], ids=["spin", "sleep"])
+def test_an_interruption_ends_what_runs_and_what_sleeps(source, timeout):
+    program = Sandbox(source, timeout=timeout).start()
+    stopped = threading.Event()
+
+    def interrupt():
+        while not stopped.is_set():  # until it is inside
+            program.store.interrupt()
+            stopped.wait(0.01)
+
+    thread = threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        with pytest.raises(WasmInterrupted, match="interrupted after") as caught:
+            program.call("_start")
+    finally:
+        stopped.set()
+        thread.join()
+    assert 0 <= caught.value.elapsed < 50
+    assert caught.value.frames
+    assert caught.value.result.exit_code is None
 
 
 def test_a_library_may_exit_and_trap():

@@ -241,6 +241,10 @@ bool wrt_epochs_interrupt(wrt_epochs_t *epochs) {
     return true;
 }
 
+bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs) {
+    return __atomic_load_n(&epochs->interrupted, __ATOMIC_ACQUIRE);
+}
+
 /* ---- Calls that run ---- */
 
 static bool wake(void);

@@ -143,6 +143,8 @@ void wrt_epochs_leave(wrt_epochs_t *epochs);
 void wrt_epochs_set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
 /* From any thread: end the call that is running. False where there is none. */
 bool wrt_epochs_interrupt(wrt_epochs_t *epochs);
+/* Whether the call that is running is to end by that. */
+bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs);
 /* Of what ended a call: nanoseconds that had passed, and how many the limit was. */
 void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
 

@@ -159,7 +159,12 @@ class ByteCaller:
             self._free(*arguments[: len(self._free.type.params)])
 
     def call(
-        self, name: str, *args: Bytes | float, returns: Returns = "packed", free_result: bool = True
+        self,
+        name: str,
+        *args: Bytes | float,
+        returns: Returns = "packed",
+        free_result: bool = True,
+        timeout: float | None = None,
     ) -> Any:
         """Call the function exported as ``name``.
 
@@ -171,6 +176,7 @@ class ByteCaller:
                 ``"packed_length_first"`` the other way round, ``"pair"`` two results, ``"cstring"`` a pointer
                 to bytes that end with a zero; ``"value"`` is whatever it is.
             free_result: Whether the bytes that come back are the caller's to free.
+            timeout: Seconds that it has in all, with allocating and freeing; see `WasmStore.deadline`.
 
         Returns:
             The bytes; with ``"value"``, what the function returned.
@@ -183,10 +189,15 @@ class ByteCaller:
         """
         if returns not in _RETURNS:
             raise ValueError(f"returns: expected one of {', '.join(_RETURNS)}, got {returns!r}")
+        if timeout is None:
+            return self._call(name, args, returns, free_result)
+        with self._instance.store.deadline(timeout):
+            return self._call(name, args, returns, free_result)
+
+    def _call(self, name: str, args: tuple[Any, ...], returns: Returns, free_result: bool) -> Any:
         function = self._instance.get_func(name)
         given: list[float] = []
         spans: list[WasmSpan] = []
-        argument: Any
         try:
             for i, argument in enumerate(args):
                 if isinstance(argument, (bytes, bytearray, memoryview)):
@@ -259,14 +270,17 @@ def call_bytes(
     free: str | None = None,
     returns: Returns = "packed",
     free_result: bool = True,
+    timeout: float | None = None,
 ) -> Any:
     """Call a function of ``instance`` once with bytes: the same as `ByteCaller` and `ByteCaller.call`.
+
+    The ``instance`` of a `SandboxInstance` knows nothing of the sandbox's time limit: give ``timeout``.
 
     Raises:
         BaseException: What these raise.
     """
     caller = ByteCaller(instance, memory=memory, alloc=alloc, free=free)
-    return caller.call(name, *args, returns=returns, free_result=free_result)
+    return caller.call(name, *args, returns=returns, free_result=free_result, timeout=timeout)
 
 
 def _function(

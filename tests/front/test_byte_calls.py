@@ -4,11 +4,14 @@ import pytest
 
 from wasmtime_rt import (
     ByteCaller,
+    WasmConfig,
+    WasmEngine,
     WasmInstance,
     WasmModule,
     WasmSpan,
     WasmStore,
     WasmtimeError,
+    WasmTimeout,
     WasmTrap,
     call_bytes,
     pack_span,
@@ -120,6 +123,17 @@ def test_what_is_out_of_range_is_an_error_and_frees(codec):
 def test_a_trap_comes_out(codec):
     with pytest.raises(WasmTrap):
         call_bytes(codec, "fail", b"abc")
+
+
+@pytest.mark.parametrize("spins", ["alloc", "f"])
+def test_a_timeout_is_for_all_of_it(spins):
+    store = WasmStore(WasmEngine(WasmConfig(epoch_interruption=True)))
+    source = f"""(module (memory (export "memory") 1) (func $spin (param i32) (result i32) (loop (br 0)) (i32.const 0))
+        (func (export "alloc") (param i32) (result i32) {"(call $spin (i32.const 0))" if spins == "alloc" else "(i32.const 8)"})
+        (func (export "f") (param i32 i32) (result i32) (call $spin (i32.const 0))))"""
+    instance = WasmInstance(store, WasmModule(store.engine, source))
+    with pytest.raises(WasmTimeout):
+        call_bytes(instance, "f", b"x", returns="value", timeout=0.05)
 
 
 def test_no_room_is_an_error(codec):

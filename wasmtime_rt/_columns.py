@@ -46,7 +46,12 @@ def _checked(given: Any, valtype: WasmValType, where: str, *, writable: bool = F
     if view.ndim != 1:
         raise TypeError(f"{where}: expected one dimension, got {view.ndim}")
     if view.itemsize != size or letter not in letters or len(letter) != 1:
-        raise TypeError(f"{where}: expected items of {valtype}, got items of format {view.format!r}")
+        hint = (
+            f"; .astype('{valtype.kind[0]}{size}') converts it"
+            if hasattr(given, "astype") and not writable
+            else ""
+        )
+        raise TypeError(f"{where}: expected items of {valtype}, got items of format {view.format!r}{hint}")
     return given, len(view)
 
 

@@ -343,6 +343,13 @@ def test_a_column_of_another_type(exports, column):
         exports.add_i32.map(column, 1)
 
 
+def test_an_array_of_another_type_is_told_how_to_become_one(exports):
+    with pytest.raises(TypeError, match=r"got items of format 'f'; .astype\('i4'\) converts it"):
+        exports.add_i32.map(np.zeros(3, "f4"), 1)
+    with pytest.raises(TypeError, match="got items of format 'd'$"):
+        exports.add_i32.map(array.array("d", [1.0]), 1)
+
+
 @pytest.mark.parametrize("column", [bytes(17), bytearray(15), np.zeros(10, "u1")[::2], b"x"], ids=str)
 def test_vectors_that_are_no_rows(exports, column):
     with pytest.raises(ValueError, match="expected 16"):

@@ -119,7 +119,9 @@ def shown(value: object) -> str:
         text = repr(value)
     except Exception:  # noqa: BLE001  a broken __repr__ must not hide what is wrong
         text = "an object whose repr() fails"
-    return f"{type(value).__name__} {text if len(text) <= 80 else text[:77] + '...'}"
+    kind = type(value).__name__
+    said = text.startswith((f"<{kind} ", f"{kind}("))
+    return f"{'' if said else kind + ' '}{text if len(text) <= 80 else text[:77] + '...'}"
 
 
 class WasmValue(WasmtimeValue, Generic[T]):

@@ -120,7 +120,7 @@ def test_imports_of_the_wrong_shape_are_refused(run):
     with pytest.raises(TypeError, match="imports: expected a mapping of mappings or a sequence, got str"):
         run(IMPORTS, "fg")
     with pytest.raises(
-        TypeError, match=r"imports\['env'\]: expected a mapping from names to items, got function"
+        TypeError, match=r"imports\['env'\]: expected a mapping from names to items, got <function"
     ):
         run(IMPORTS, {"env": double})
     with pytest.raises(LinkError, match='expected a sequence of 2, got 1; the module asks for\n.*"env" "f"'):

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -237,14 +236,31 @@ def test_input_is_inherited(program):
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, b"from outside", b"")
 
 
+def announced(source):
+    """The same program, which writes a byte when it starts."""
+    source = source.replace(
+        b"(module ",
+        b'(module (import "wasi_snapshot_preview1" "fd_write" '
+        b"(func $tell (param i32 i32 i32 i32) (result i32)))",
+        1,
+    )
+    return source.replace(
+        b"(local $n i32) ",
+        b"(local $n i32) (i32.store (i32.const 4) (i32.const 1)) "
+        b"(drop (call $tell (i32.const 1) (i32.const 0) (i32.const 1) (i32.const 8))) ",
+        1,
+    )
+
+
 @pytest.mark.parametrize("source", [SPIN, sleeps(10**12)], ids=["spin", "sleep"])
 def test_ctrl_c_ends_it(program, source):
     running = subprocess.Popen(
-        [sys.executable, "-m", "wasmtime_rt", "run", program(source)],
+        [sys.executable, "-m", "wasmtime_rt", "run", program(announced(source))],
         env={**os.environ, "PYTHONPATH": str(Path(wasmtime_rt.__file__).parent.parent)},
+        stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
     )
-    time.sleep(1.5)
+    assert running.stdout.read(1)
     assert running.poll() is None
     running.send_signal(signal.SIGINT)
     _, errors = running.communicate(timeout=20)

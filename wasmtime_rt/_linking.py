@@ -203,8 +203,11 @@ def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int) ->
             make_host_function(store, as_host_function(item), wanted, out, at)
             return wanted
     made = isinstance(item, (StoreItem, WasmSharedMemory))
-    placed: Any = item if made else WasmGlobal(store, wanted, item)
-    placed.write_extern(out, at)
+    try:
+        placed: Any = item if made else WasmGlobal(store, wanted, item)
+    except TypeError as problem:  # of another type than one that the module defines
+        raise LinkError(f"the module cannot be instantiated: {wanted}: {problem}") from None
+    placed._write_extern(out, at)
     return placed.type
 
 

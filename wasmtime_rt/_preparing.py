@@ -75,7 +75,7 @@ class CLinker:
 
     def _define_item(self, context: Any, item: Any, names: tuple[Any, ...]) -> None:
         extern = bytearray(EXTERN_SIZE)
-        item.write_extern(extern, 0)
+        item._write_extern(extern, 0)
         c_extern = ffi.from_buffer("wasmtime_extern_t *", extern)
         check(lib.wasmtime_linker_define(self.pointer, context, *names, c_extern))
 

@@ -55,9 +55,15 @@ def choice(kind: type[Any]) -> Convert:
     """How to convert a member of an enumeration, or its number."""
 
     def convert(name: str, value: Any) -> Any:
-        if isinstance(value, kind) or (isinstance(value, int) and not isinstance(value, bool)):
+        if isinstance(value, kind):
+            return value
+        members = f"a member of {kind.__name__} ({', '.join(kind.__members__)})"
+        if not isinstance(value, int) or isinstance(value, bool):
+            raise TypeError(f"{name}: expected {members}, got {value!r}")
+        try:
             return kind(value)
-        raise TypeError(f"{name}: expected a member of {kind.__name__}, got {value!r}")
+        except ValueError:
+            raise ValueError(f"{name}: expected {members}, got {value!r}") from None
 
     return convert
 
@@ -224,7 +230,10 @@ def _make(kind: type[Settings], given: dict[str, Any]) -> Settings:
     return kind(**given)
 
 
-def _like(name: str, known: Any) -> str:
+def _like(name: str, known: Mapping[str, Knob]) -> str:
+    for knob in known.values():
+        if name in {knob.c_name, f"{knob.c_name}_set", f"{knob.c_name}_enable"}:
+            return f"; here it is {knob.name!r}"
     from difflib import get_close_matches  # noqa: PLC0415  for an error only
 
     close = get_close_matches(name, known, 1)

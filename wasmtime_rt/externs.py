@@ -62,7 +62,7 @@ class StoreItem(WasmtimeResource):
             raise ClosedError(f"this {type(self).__name__} was closed")
         raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
 
-    def write_extern(self, out: bytearray, at: int) -> None:
+    def _write_extern(self, out: bytearray, at: int) -> None:
         """Write it as a ``wasmtime_extern_t`` into ``out[at:]``.
 
         Raises:

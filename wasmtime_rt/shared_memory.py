@@ -24,6 +24,7 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
 
     It never moves, and it never shrinks. Reads and writes from Python are not atomic: where WebAssembly
     writes at the same time, bytes of before and after may mix, so synchronise with atomic instructions.
+    `view` shares its bytes without a copy; ``memoryview(memory)`` is the same from Python 3.12 on.
 
     >>> import wasmtime_rt as w
     >>> engine = w.WasmEngine(w.WasmConfig(shared_memory=True))
@@ -76,6 +77,11 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
         self = cls.__new__(cls)
         self._adopt(engine, pointer, memory_type)
         return self
+
+    @property
+    def is_pinned(self) -> bool:
+        """True: it never moves in the host's memory, so that views of it are always possible."""
+        return True
 
     @property
     def _live(self) -> Any:
@@ -196,7 +202,7 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.view()[key] = value
 
-    def write_extern(self, out: bytearray, at: int) -> None:
+    def _write_extern(self, out: bytearray, at: int) -> None:
         """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, which borrows it.
 
         Raises:

@@ -162,7 +162,7 @@ def members(kind):
     """The public names of a class, operators included."""
     left_out = {"__class__", "__init_subclass__", "__subclasshook__", "__getattribute__", "__setattr__", "__delattr__",
                 "__del__", "__dir__", "__sizeof__", "__new__", "__abstractmethods__", "__doc__", "__dict__", "__init__",
-                "__enter__", "__exit__", "write_extern"}  # fmt: skip
+                "__enter__", "__exit__"}  # fmt: skip
     names = [
         name
         for name in dir(kind)

@@ -129,7 +129,7 @@ def test_settings_of_the_wrong_type_are_refused(settings, message):
 
 @pytest.mark.parametrize("name", ["optimization_level", "profiling_strategy"])
 def test_an_unknown_enumerator_is_refused(name):
-    with pytest.raises(ValueError, match="99 is not a valid"):
+    with pytest.raises(ValueError, match=rf"^{name}: expected a member of \w+ \(NONE, .*\), got 99$"):
         WasmConfig(**{name: 99})
 
 
@@ -137,6 +137,20 @@ def test_an_unknown_enumerator_is_refused(name):
 def test_an_enumerator_is_no_other_thing(value):
     with pytest.raises(TypeError, match="optimization_level: expected a member of OptimizationLevel"):
         WasmConfig(optimization_level=value)
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("cranelift_opt_level", "optimization_level"),
+        ("profiler", "profiling_strategy"),
+        ("profiler_set", "profiling_strategy"),
+        ("cranelift_flag_enable", "cranelift_flags"),
+    ],
+)
+def test_a_name_of_the_c_api_leads_to_ours(theirs, ours):
+    with pytest.raises(TypeError, match=f"unexpected keyword argument '{theirs}'; here it is '{ours}'$"):
+        WasmConfig(**{theirs: 1})
 
 
 def test_settings_are_keyword_only():

@@ -85,6 +85,7 @@ def test_growing_is_seen_by_all_and_views_stay(module, memory):
     assert exports.grow(1) == 1
     assert memory.grow(1) == 2
     assert (memory.size, memory.data_size, len(memory), len(view)) == (3, 196608, 196608, 65536)
+    assert memory.is_pinned
     memory[0] = 7
     assert view[0] == 7
     with pytest.raises(w.WasmtimeError, match=r"memory.grow\(2\)"):

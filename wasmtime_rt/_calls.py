@@ -20,12 +20,12 @@ from . import _convert
 from ._convert import from_val, new_vals, release, to_val
 from ._core import StoreCore, core_of, lost
 from ._deadline import call_with_keywords
-from ._failure import failure, is_thrown
+from ._failure import explained, failure, is_thrown
 from ._lowlevel import NULL, Handle, address_of, ffi, lib
 from ._messages import bad_results, not_pinned, out_of_range, wrong_count
 from .annotations import with_caller
 from .types import WasmFuncType
-from .values import Where, number
+from .values import Where, arguments, number
 
 if TYPE_CHECKING:
     from .store import WasmStore
@@ -264,7 +264,8 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
                 with core.running(store):
                     error = lib.wasmtime_func_call(context, handle, vals, nparams, results, nresults, trap)
                 if error != NULL or trap[0] != NULL:
-                    raise failure(store, context, error, trap[0], core.take_raised())
+                    problem = failure(store, context, error, trap[0], core.take_raised())
+                    raise explained(problem, arguments(name, args, resolved.params))
                 return resolved.join([from_val(store, context, results + i) for i in range(nresults)])
             finally:
                 release(vals, nparams)

@@ -9,13 +9,15 @@ What references come out as are classes of a floor above; they register themselv
 
 from __future__ import annotations
 
+import threading
+import weakref
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from ._abstract import AbstractFunc, WasmtimeValue
 from ._lowlevel import ffi, lib, own
 from .errors import ClosedError, WasmException, WrongStoreError
 from .types import WasmValType
-from .values import WasmI31, WasmValue, number, shown
+from .values import WasmI31, WasmValue, Where, number, shown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -72,7 +74,8 @@ def to_val(
 ) -> None:
     """Write ``value`` as ``valtype`` into the ``wasmtime_val_t *`` ``out``. Inside the guard.
 
-    The kind is written last: until then ``out`` owns nothing, whatever its bytes are.
+    The kind is written last: until then ``out`` owns nothing, whatever its bytes are. Types that modules
+    define are compared by the engine, later: `_failure.check_values` is for what it says.
 
     Raises:
         TypeError: It is of another kind.
@@ -115,6 +118,28 @@ def to_val(
     else:
         raise TypeError(f"{where}: expected a WasmException or None, got {shown(value)}")
     out.kind = _REF_KINDS[hierarchy]
+    if not isinstance(valtype.heap, str) and type(where) is Where and where.what == "result":
+        _returned.note(where, value)
+
+
+class _Returned(threading.local):
+    """What a host function returned last on this thread, of types that modules define."""
+
+    values: tuple[tuple[Where, Any], ...] = ()
+
+    def note(self, where: Where, value: object) -> None:
+        """Remember that ``value`` was written, as long as it lives."""
+        first = not self.values or where.position <= self.values[-1][0].position
+        noted = where, weakref.ref(value) if isinstance(value, (HeldRef, AbstractFunc)) else lambda: None
+        self.values = (noted,) if first else (*self.values, noted)
+
+
+_returned = _Returned()
+
+
+def returned() -> list[tuple[Where, object, WasmValType]]:
+    """What a host function returned last on this thread, of types that modules define."""
+    return [(where, value(), cast("WasmValType", where.type)) for where, value in _returned.values]
 
 
 def _write_func(store: WasmStore, value: object, out: Any, where: object) -> None:

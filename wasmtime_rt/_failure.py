@@ -8,9 +8,11 @@ status of a WASI program, the end of its time or an interruption, the trap code,
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import _convert
+from ._abstract import AbstractFunc
+from ._convert import HeldRef
 from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
 from .errors import (
     OutOfFuelError,
@@ -23,11 +25,17 @@ from .errors import (
     WasmTimeout,
     WasmTrap,
 )
+from .types import DefinedType, WasmValType
+from .values import WasmValue
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from typing import TypeGuard
 
     from .store import WasmStore
+
+#: A value that was written: where, what, as what type.
+Written: TypeAlias = tuple[object, object, WasmValType]
 
 #: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
 _DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
@@ -39,6 +47,8 @@ _RESERVE_LESS = (
 )
 #: Those that host functions raise and that get the frames they passed: not what others derive from them.
 _TRAPS = (WasmTrap, WasmTimeout, WasmInterrupted)
+#: What the engine says of a value that is of another type, where a module defines one; and of results.
+_MISMATCH, _RETURNED = "type mismatch: expected", "function attempted to return an incompatible value"
 _NOTE = "WebAssembly frames (innermost first):"
 
 
@@ -61,6 +71,62 @@ def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "
     text = error_text(error)
     lib.wasmtime_error_delete(error)
     raise kind(prefix + text)
+
+
+def check_values(error: Any, given: Iterable[Written], prefix: str = "") -> None:
+    """Like `check`, after values were written that the engine compares with types that modules define.
+
+    Raises:
+        TypeError: One is of another type: of those in ``given``, each with its place and what it must be.
+        WasmtimeError: The engine says something else.
+    """
+    try:
+        check(error, prefix=prefix)
+    except WasmtimeError as problem:
+        raise explained(problem, given) from None
+
+
+def explained(problem: BaseException, given: Iterable[Written]) -> BaseException:
+    """``problem``, or where it says that a value is of another type, what names the value and both types."""
+    if type(problem) is not WasmtimeError or _MISMATCH not in str(problem):
+        return problem
+    return _mismatch(str(problem), given)
+
+
+def _mismatch(text: str, given: Iterable[Written]) -> TypeError:
+    values = ((where, _bare(value), valtype) for where, value, valtype in given)
+    # The others were compared when they were written.
+    suspects = [one for one in values if one[1] is not None and isinstance(one[2].heap, DefinedType)]
+    for where, value, valtype in suspects:
+        if len(suspects) > 1 and _fits(value, valtype):
+            continue
+        got, kind = value.type, type(value).__name__
+        alike = ", another type in the same words" if _defined(got) == _defined(valtype) else ""
+        return TypeError(f"{where}: expected a value of that type, got a {kind} of type {got}{alike}")
+    return TypeError(text)
+
+
+def _bare(value: Any) -> Any:
+    """What the engine sees of ``value``."""
+    if isinstance(value, WasmValue):
+        value = value.value
+    return cast("Any", value).value if isinstance(value, HeldRef) and value.hierarchy == "extern" else value
+
+
+def _fits(value: Any, valtype: WasmValType) -> bool:
+    """Whether ``value`` is of that type, as far as can be told."""
+    if not isinstance(value, HeldRef):
+        return bool(isinstance(value, AbstractFunc) and value.type == valtype.heap.func)  # type: ignore[attr-defined,union-attr]
+    try:
+        return bool(value.matches(valtype))  # type: ignore[attr-defined]
+    except WasmtimeError:
+        return False
+
+
+def _defined(given: Any) -> str:
+    """The definition of a function's type, or of what a reference points at."""
+    heap = getattr(given, "heap", given)
+    return heap.describe() if isinstance(heap, DefinedType) else str(heap)
 
 
 def _frames(vector: Any) -> tuple[WasmFrame, ...]:
@@ -139,6 +205,10 @@ def failure(
         return _stopped(store, text, frames)
     if code is TrapCode.OUT_OF_FUEL:
         return OutOfFuelError(text, code, frames)
+    if _RETURNED in text and frames:
+        wrong = _mismatch(text, _convert.returned())
+        _note_frames(wrong, frames)
+        return wrong
     if code is not None or frames:
         return WasmTrap(text, code, frames)
     return WasmtimeError(text)

@@ -14,12 +14,12 @@ from . import _convert, _deadline, _messages
 from ._abstract import WasmtimeValue
 from ._backend import accel
 from ._convert import from_val, to_val
-from ._failure import failure
+from ._failure import explained, failure
 from ._lowlevel import NULL, Handle, address_of, ffi, lib
 from .annotations import with_caller
 from .errors import WasmException
 from .types import WasmFuncType, WasmValType
-from .values import Where, number
+from .values import Where, arguments, number
 
 if TYPE_CHECKING:
     from .store import WasmStore
@@ -171,6 +171,12 @@ def _failure(
     )
 
 
+def _explained(
+    problem: BaseException, name: str, args: tuple[object, ...], params: tuple[WasmValType, ...]
+) -> BaseException:
+    return explained(problem, arguments(name, args, params))
+
+
 def _to_val(
     store: WasmStore, value: object, valtype: WasmValType, address: int, name: str, what: str, index: int
 ) -> None:
@@ -192,6 +198,7 @@ def _throw(store: WasmStore, exception: WasmException) -> int:
 for _name, _work in (
     ("number", number),
     ("failure", _failure),
+    ("explained", _explained),
     ("throw", _throw),
     ("wasm_exception", WasmException),
     ("value_class", WasmtimeValue),

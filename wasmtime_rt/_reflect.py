@@ -45,66 +45,69 @@ _MAX_FIELDS = 8
 class EngineType(DefinedType):
     """A type that a module defines, as the engine that compiled the module knows it.
 
-    Attributes:
-        pointer: A nullable reference to this type, as a ``wasm_valtype_t *``.
-        engine: The ``wasm_engine_t *`` that it belongs to; the very object is its identity.
+    ``_pointer`` is a nullable reference to this type, a ``wasm_valtype_t *``; ``_engine`` the
+    ``wasm_engine_t *`` that it belongs to, whose very object is its identity.
     """
 
-    __slots__ = ("_owner", "engine", "pointer")
+    __slots__ = ("_engine", "_owner", "_pointer")
+    _engine: Any
+    _owner: Any
+    _pointer: Any
 
-    def __init__(self, kind: str, pointer: Any, engine: Any) -> None:
-        super().__init__(kind)
-        self.pointer, self._owner = pointer, own(pointer, "wasm_valtype_delete")
-        self.engine = engine
+    @classmethod
+    def _of(cls, kind: str, pointer: Any, engine: Any) -> EngineType:
+        """The type of that kind behind ``pointer``, which is taken over."""
+        self = cls.__new__(cls)
+        self._kind, self._engine = kind, engine
+        self._pointer, self._owner = pointer, own(pointer, "wasm_valtype_delete")
+        return self
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, EngineType):
             return NotImplemented
-        if self.engine is not other.engine or self.kind != other.kind:
+        if self._engine is not other._engine or self._kind != other._kind:
             return False
-        return bool(lib.wasmtime_wasm_valtype_equal(self.pointer, other.pointer))
+        return bool(lib.wasmtime_wasm_valtype_equal(self._pointer, other._pointer))
 
     def __hash__(self) -> int:
-        return hash((self.kind, id(self.engine)))
+        return hash((self._kind, id(self._engine)))
 
     def describe(self) -> str:
-        """The definition as text; what nests deeply, or in itself, is cut short."""
+        """The definition as text, for people; what nests deeply, or in itself, is cut short."""
         depth = getattr(_nesting, "depth", 0)
         if depth == _MAX_NESTING:
-            return f"({self.kind} ...)"
+            return f"({self._kind} ...)"
         _nesting.depth = depth + 1
-        parts = ffi.new("wasmtime_valtype_t *")
-        lib.wasmtime_valtype_new(self.pointer, parts)
         try:
-            return self._definition(parts.reftype.heaptype.of)
+            with defined(self) as of:
+                return self._definition(of)
         finally:
-            lib.wasmtime_valtype_delete(parts)
             _nesting.depth = depth
 
     def _definition(self, of: Any) -> str:
-        if self.kind == "func":
-            return str(functype(of.concrete_func, self.engine))
-        if self.kind == "array":
+        if self._kind == "func":
+            return str(functype(of.concrete_func, self._engine))
+        if self._kind == "array":
             return f"(array {self.element})"
-        if self.kind == "struct":
+        if self._kind == "struct":
             count = lib.wasmtime_struct_type_num_fields(of.concrete_struct)
             fields = "".join(f" (field {field})" for field in self._read_fields(of, min(count, _MAX_FIELDS)))
             return f"(struct{fields}{' ...' if count > _MAX_FIELDS else ''})"
-        tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
-        try:
-            return str(WasmTagType(functype(lib.wasm_tagtype_functype(tag), self.engine)))
-        finally:
-            lib.wasm_tagtype_delete(tag)
+        return str(WasmTagType(self.func))
+
+    # What is behind the pointer is one of four: each accessor looks first which.
 
     @property
     def fields(self) -> tuple[WasmFieldType, ...]:
-        """The fields of a struct type."""
+        """The fields of a struct type, in order."""
+        self._must_be("struct", "fields")
         with defined(self) as of:
             return self._read_fields(of, lib.wasmtime_struct_type_num_fields(of.concrete_struct))
 
     @property
     def element(self) -> WasmFieldType:
-        """The elements of an array type."""
+        """The type of an array type's elements."""
+        self._must_be("array", "element")
         field = ffi.new("wasmtime_field_type_t *")
         with defined(self) as of:
             lib.wasmtime_array_type_element(of.concrete_array, field)
@@ -112,9 +115,17 @@ class EngineType(DefinedType):
 
     @property
     def func(self) -> WasmFuncType:
-        """The signature of a function type."""
+        """The signature of a function type; of an exception type its tag's."""
+        if self._kind != "exn":
+            self._must_be("func", "func")
         with defined(self) as of:
-            return functype(of.concrete_func, self.engine)
+            if self._kind == "func":
+                return functype(of.concrete_func, self._engine)
+            tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
+            try:
+                return functype(lib.wasm_tagtype_functype(tag), self._engine)
+            finally:
+                lib.wasm_tagtype_delete(tag)
 
     def _read_fields(self, of: Any, count: int) -> tuple[WasmFieldType, ...]:
         fields, field = [], ffi.new("wasmtime_field_type_t *")
@@ -127,7 +138,7 @@ class EngineType(DefinedType):
         """A ``wasmtime_field_type_t *``, which is freed."""
         try:
             kind, packed = field.storage.kind, ("i8", "i16")
-            storage = packed[kind] if kind < len(packed) else valtype(field.storage.valtype, self.engine)
+            storage = packed[kind] if kind < len(packed) else valtype(field.storage.valtype, self._engine)
             return WasmFieldType(storage, bool(field.mutable_))
         finally:
             lib.wasmtime_field_type_delete(field)
@@ -138,7 +149,7 @@ class defined:  # noqa: N801  a `with` block
 
     def __init__(self, of: EngineType) -> None:
         self._parts = ffi.new("wasmtime_valtype_t *")
-        lib.wasmtime_valtype_new(of.pointer, self._parts)
+        lib.wasmtime_valtype_new(of._pointer, self._parts)
 
     def __enter__(self) -> Any:
         return self._parts.reftype.heaptype.of
@@ -156,7 +167,7 @@ def owned_aggregate(kind: str, pointer: Any, engine: Any) -> EngineType:
     setattr(parts.reftype.heaptype.of, f"concrete_{kind}", pointer)
     whole = lib.wasmtime_valtype_to_wasm(engine, parts)
     getattr(lib, f"wasmtime_{kind}_type_delete")(pointer)
-    return EngineType(kind, whole, engine)
+    return EngineType._of(kind, whole, engine)
 
 
 def _fields_to_c(given: Sequence[WasmFieldType], engine: Any) -> tuple[Any, Any]:
@@ -207,7 +218,7 @@ def valtype(pointer: Any, engine: Any) -> WasmValType:
             return WasmValType.ref(heap, nullable=nullable)
         parts.reftype.nullable = True
         whole = lib.wasmtime_valtype_to_wasm(engine, parts)
-        return WasmValType.ref(EngineType(heap.strip("()"), whole, engine), nullable=nullable)
+        return WasmValType.ref(EngineType._of(heap.strip("()"), whole, engine), nullable=nullable)
     finally:
         lib.wasmtime_valtype_delete(parts)
 
@@ -317,9 +328,9 @@ def valtype_to_c(given: WasmValType, engine: Any) -> Any:
         return lib.wasmtime_wasm_valtype_v128()
     parts = ffi.new("wasmtime_valtype_t *")
     if isinstance(given.heap, EngineType):
-        if given.heap.engine is not engine:
+        if given.heap._engine is not engine:
             raise WrongEngineError(f"{given} is defined by a module of another engine")
-        lib.wasmtime_valtype_new(given.heap.pointer, parts)
+        lib.wasmtime_valtype_new(given.heap._pointer, parts)
         parts.reftype.nullable = given.nullable
         try:
             return lib.wasmtime_valtype_to_wasm(engine, parts)
@@ -401,18 +412,19 @@ def _wide_tabletype(given: WasmTableType, compile_module: Callable[[bytes], Any]
             "type that a module defines"
         )
     check_native_stack()
-    text = f'(module (table (export "") i64 {given.limits} {given.element}))'.encode()
+    # Imported, since an element that cannot be null would have to be given where it is defined.
+    text = f'(module (import "" "" (table i64 {given.limits} {given.element})))'.encode()
     wasm = ffi.new("wasm_byte_vec_t *")
     check(lib.wasmtime_wat2wasm(text, len(text), wasm))
     try:
         module = ffi.gc(compile_module(take_bytes(wasm)), lib.wasmtime_module_delete)
     except CompileError as problem:
         raise WasmtimeError(f"{given}: {problem}") from None
-    exports = ffi.new("wasm_exporttype_vec_t *")
-    lib.wasmtime_module_exports(module, exports)
-    table = lib.wasm_externtype_as_tabletype_const(lib.wasm_exporttype_type(exports.data[0]))
+    imports = ffi.new("wasm_importtype_vec_t *")
+    lib.wasmtime_module_imports(module, imports)
+    table = lib.wasm_externtype_as_tabletype_const(lib.wasm_importtype_type(imports.data[0]))
     made = lib.wasm_tabletype_copy(table)
-    lib.wasm_exporttype_vec_delete(exports)
+    lib.wasm_importtype_vec_delete(imports)
     return ffi.gc(made, lib.wasm_tabletype_delete)
 
 

@@ -9,7 +9,7 @@ from . import _convert
 from ._abstract import AbstractFunc, begin
 from ._columns import Plan, note_row
 from ._convert import new_vals, release, to_val, value_from_val
-from ._failure import failure
+from ._failure import explained, failure
 from ._hot import Function, new_host_function
 from ._lowlevel import NULL, ffi, lib
 from ._messages import wrong_count
@@ -19,7 +19,7 @@ from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmValType
-from .values import WasmValue, Where
+from .values import WasmValue, Where, arguments
 
 
 class WasmFunc(Function, StoreItem, AbstractFunc):
@@ -146,7 +146,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
                         context, handle, given, len(params), got, len(results), trap
                     )
                 if error != NULL or trap[0] != NULL:
-                    raise failure(store, context, error, trap[0], store._core.take_raised())
+                    problem = failure(store, context, error, trap[0], store._core.take_raised())
+                    raise explained(problem, arguments(self._name, args, params))
                 return tuple(
                     value_from_val(store, context, got + i, valtype) for i, valtype in enumerate(results)
                 )

@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from ._abstract import AbstractGlobal, begin
 from ._convert import from_val, new_val, release, to_val, value_from_val
-from ._failure import check
+from ._failure import check_values
 from ._lowlevel import ffi, lib
 from ._reflect import globaltype_to_c
 from .errors import WasmtimeError
@@ -53,8 +53,10 @@ class WasmGlobal(StoreItem, AbstractGlobal):
         with store._core as context:
             c_type = globaltype_to_c(type, store._core.engine)
             try:
-                to_val(store, context, value, type.content, val, f"value ({type.content})")
-                check(lib.wasmtime_global_new(context, c_type, val, handle))
+                where = f"value ({type.content})"
+                to_val(store, context, value, type.content, val, where)
+                error = lib.wasmtime_global_new(context, c_type, val, handle)
+                check_values(error, [(where, value, type.content)])
             finally:
                 release(val, 1)
         self._adopt(store, handle, type)
@@ -96,8 +98,9 @@ class WasmGlobal(StoreItem, AbstractGlobal):
         with self._store._core as context:
             try:
                 content = self._type.content
-                to_val(self._store, context, value, content, val, f"value ({content})")
-                check(lib.wasmtime_global_set(context, handle, val))
+                where = f"value ({content})"
+                to_val(self._store, context, value, content, val, where)
+                check_values(lib.wasmtime_global_set(context, handle, val), [(where, value, content)])
             finally:
                 release(val, 1)
 

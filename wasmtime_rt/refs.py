@@ -6,16 +6,16 @@ Numbers of 31 bits in references are plain values: `WasmI31`. Python objects tra
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from . import _convert
 from ._convert import HeldRef, from_val, new_val, new_vals, release, to_val
-from ._failure import check
+from ._failure import check, check_values
 from ._lowlevel import ffi, lib
 from ._reflect import EngineType, array_type, defined, owned_aggregate, struct_type
 from .engine import WasmEngine, check_engine
-from .errors import ClosedError, WasmtimeError, WrongEngineError
+from .errors import ClosedError, WrongEngineError
 from .store import WasmStore, check_store_argument
 from .types import WasmFieldType, WasmValType
 from .values import shown
@@ -94,7 +94,7 @@ class _Aggregate(WasmRef):
                 f"type: expected a {cls._KIND} type, taken from a module or made by "
                 f"{cls.__name__}.new_type, got {shown(given)}"
             )
-        if heap.engine is not store._core.engine:
+        if heap._engine is not store._core.engine:
             raise WrongEngineError(f"type: {heap.describe()} is of another engine than the store")
         return heap
 
@@ -130,11 +130,14 @@ class _Aggregate(WasmRef):
         holder = struct_type(self._core.engine, [WasmFieldType(type)])
         try:
             WasmStruct(self._store, holder, [self])
-        except WasmtimeError as refused:
-            if "mismatch" in str(refused):
-                return False
-            raise
+        except TypeError:
+            return False
         return True
+
+    def __repr__(self) -> str:
+        # Only what is known: asking would enter the store, where another thread may want to be.
+        known = "" if self._known_type is None else f" {self._known_type.describe()}"
+        return super().__repr__().replace(" ", f"{known} ", 1)
 
     def _inside(self, context: Any) -> _Downcast:
         return _Downcast(context, self._root, self._KIND)
@@ -160,8 +163,9 @@ class _Aggregate(WasmRef):
         val = new_val()
         with self._core as context, self._inside(context) as root:
             try:
-                to_val(self._store, context, value, field.unpacked, val, f"{self._KIND}: item {at} ({field})")
-                check(write(context, root, at, val))
+                where = f"{self._KIND}: item {at} ({field})"
+                to_val(self._store, context, value, field.unpacked, val, where)
+                check_values(write(context, root, at, val), [(where, value, field.unpacked)])
             finally:
                 release(val, 1)
 
@@ -220,12 +224,17 @@ class WasmStruct(_Aggregate):
         vals, special, root = new_vals(len(given)), ffi.new("wasmtime_structref_t *"), ffi.new(_ANYREF)
         with store._core as context:
             try:
-                for i, (value, field) in enumerate(zip(given, fields, strict=True)):
-                    to_val(store, context, value, field.unpacked, vals + i, f"struct: item {i} ({field})")
+                written = [
+                    (f"struct: item {i} ({field})", value, field.unpacked)
+                    for i, (value, field) in enumerate(zip(given, fields, strict=True))
+                ]
+                for i, (where, value, valtype) in enumerate(written):
+                    to_val(store, context, value, valtype, vals + i, where)
                 with defined(made) as parts:
                     pre = lib.wasmtime_struct_ref_pre_new(context, parts.concrete_struct)
                 try:
-                    check(lib.wasmtime_structref_new(context, pre, vals, len(given), special))
+                    error = lib.wasmtime_structref_new(context, pre, vals, len(given), special)
+                    check_values(error, written)
                 finally:
                     lib.wasmtime_struct_ref_pre_delete(pre)
                 lib.wasmtime_structref_to_anyref(special, root)
@@ -285,8 +294,8 @@ class WasmStruct(_Aggregate):
         return (self[i] for i in range(len(self)))
 
 
-class WasmArray(_Aggregate):
-    """An array: values of one type, as many as it was made with.
+class WasmArray(_Aggregate, Sequence[Any]):
+    """An array: a sequence of values of one type, as many as it was made with.
 
     >>> import wasmtime_rt as w
     >>> engine = w.WasmEngine()
@@ -354,11 +363,13 @@ class WasmArray(_Aggregate):
         try:
             if value is None and not length:
                 value = _zero(field.unpacked)
-            to_val(store, context, value, field.unpacked, val, f"array: value ({field})")
+            where = f"array: value ({field})"
+            to_val(store, context, value, field.unpacked, val, where)
             with defined(made) as parts:
                 pre = lib.wasmtime_array_ref_pre_new(context, parts.concrete_array)
             try:
-                check(lib.wasmtime_arrayref_new(context, pre, val, length, special))
+                error = lib.wasmtime_arrayref_new(context, pre, val, length, special)
+                check_values(error, [(where, value, field.unpacked)])
             finally:
                 lib.wasmtime_array_ref_pre_delete(pre)
             lib.wasmtime_arrayref_to_anyref(special, root)

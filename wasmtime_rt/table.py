@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from ._abstract import AbstractTable, begin
 from ._compiling import compile_module
 from ._convert import from_val, new_val, release, to_val
 from ._counting import count_made
-from ._failure import check
+from ._failure import check_values
 from ._lowlevel import ffi, lib
 from ._reflect import tabletype_to_c
 from .externs import StoreItem, same_words
@@ -19,8 +19,8 @@ from .store import WasmStore, check_store_argument
 from .types import WasmTableType
 
 
-class WasmTable(StoreItem, AbstractTable):
-    """A table in a store: like a list whose length only `grow` changes.
+class WasmTable(StoreItem, AbstractTable, Sequence[Any]):
+    """A table in a store: a sequence of references whose items can be set, and whose length `grow` changes.
 
     >>> import wasmtime_rt as w
     >>> store = w.WasmStore(w.WasmEngine())
@@ -59,7 +59,8 @@ class WasmTable(StoreItem, AbstractTable):
             try:
                 to_val(store, context, init, type.element, val, f"init ({type.element})")
                 count_made(store, "tables")
-                check(lib.wasmtime_table_new(context, c_type, val, handle))
+                error = lib.wasmtime_table_new(context, c_type, val, handle)
+                check_values(error, [(f"init ({type.element})", init, type.element)])
             finally:
                 release(val, 1)
         self._adopt(store, handle, type)
@@ -134,8 +135,9 @@ class WasmTable(StoreItem, AbstractTable):
         with self._store._core as context:
             try:
                 element = self._type.element
-                to_val(self._store, context, value, element, val, f"element {at} ({element})")
-                check(lib.wasmtime_table_set(context, handle, at, val))
+                where = f"element {at} ({element})"
+                to_val(self._store, context, value, element, val, where)
+                check_values(lib.wasmtime_table_set(context, handle, at, val), [(where, value, element)])
             finally:
                 release(val, 1)
 
@@ -169,9 +171,10 @@ class WasmTable(StoreItem, AbstractTable):
         with self._store._core as context:
             try:
                 element = self._type.element
-                to_val(self._store, context, init, element, val, f"init ({element})")
+                where = f"init ({element})"
+                to_val(self._store, context, init, element, val, where)
                 error = lib.wasmtime_table_grow(context, handle, min(count, 2**64 - 1), val, old)
-                check(error, prefix=f"table.grow({count}): ")
+                check_values(error, [(where, init, element)], f"table.grow({count}): ")
             finally:
                 release(val, 1)
         return int(old[0])

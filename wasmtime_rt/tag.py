@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 from . import _convert
 from ._abstract import begin
 from ._convert import HeldRef, check_store, from_val, new_val, new_vals, release, to_val
-from ._failure import check
+from ._failure import check, check_values
 from ._lowlevel import NULL, ffi, lib
 from ._reflect import functype, tagtype_to_c
 from .errors import WasmException
@@ -117,9 +117,13 @@ def _held_root(store: WasmStore, context: Any, given: WasmException, where: obje
             raise TypeError(f"{where}: expected {len(types)} values for {tag}, got {len(given.payload)}")
         vals, made = new_vals(len(types)), ffi.new("wasmtime_exnref_t *")
         try:
-            for i, (value, valtype) in enumerate(zip(given.payload, types, strict=True)):
-                to_val(store, context, value, valtype, vals + i, f"{where}: value {i} ({valtype})")
-            check(lib.wasmtime_exnref_new(context, handle, vals, len(types), made))
+            written = [
+                (f"{where}: value {i} ({valtype})", value, valtype)
+                for i, (value, valtype) in enumerate(zip(given.payload, types, strict=True))
+            ]
+            for i, (place, value, valtype) in enumerate(written):
+                to_val(store, context, value, valtype, vals + i, place)
+            check_values(lib.wasmtime_exnref_new(context, handle, vals, len(types), made), written)
         finally:
             release(vals, len(types))
         given._held = _hold(store, context, made)

@@ -58,21 +58,66 @@ _ABBREVIATIONS = {
 class DefinedType:
     """A heap type that a module defines: a function, struct, array or exception type of one engine.
 
-    Attributes:
-        kind: ``"func"``, ``"struct"``, ``"array"`` or ``"exn"``.
+    It comes out of the types of modules, as ``valtype.heap``, or of `WasmStruct.new_type` and
+    `WasmArray.new_type`. Two are equal where the engine takes them for the same. It cannot be pickled.
+
+    >>> import wasmtime_rt as w
+    >>> fields = [w.WasmFieldType("f64", mutable=True), w.WasmFieldType("i8")]
+    >>> point = w.WasmStruct.new_type(w.WasmEngine(), fields)
+    >>> point.heap
+    <DefinedType (struct (field (mut f64)) (field i8))>
+    >>> point.heap.kind, [str(field) for field in point.heap.fields]
+    ('struct', ['(mut f64)', 'i8'])
 
     C API: ``wasmtime_wasm_valtype_equal``, ``wasmtime_struct_type_num_fields``,
     ``wasmtime_struct_type_field``, ``wasmtime_array_type_element``, ``wasmtime_exn_type_tag_type``.
     """
 
-    __slots__ = ("kind",)
+    __slots__ = ("_kind",)
+    _kind: str
 
-    def __init__(self, kind: str) -> None:
-        self.kind = kind
+    def __init__(self) -> None:
+        raise TypeError("a DefinedType comes out of a module's types, or of new_type; it cannot be made")
+
+    @property
+    def kind(self) -> str:
+        """What it defines: ``"func"``, ``"struct"``, ``"array"`` or ``"exn"``."""
+        return self._kind
+
+    def _must_be(self, kind: str, what: str) -> None:
+        if self._kind != kind:
+            raise TypeError(f"{what}: expected a type of kind {kind}, got {self.describe()}")
+
+    @property
+    @abstractmethod
+    def fields(self) -> tuple[WasmFieldType, ...]:
+        """The fields of a struct type, in order.
+
+        Raises:
+            TypeError: It is of another kind.
+        """
+
+    @property
+    @abstractmethod
+    def element(self) -> WasmFieldType:
+        """The type of an array type's elements.
+
+        Raises:
+            TypeError: It is of another kind.
+        """
+
+    @property
+    @abstractmethod
+    def func(self) -> WasmFuncType:
+        """The signature of a function type; of an exception type its tag's.
+
+        Raises:
+            TypeError: It is of another kind.
+        """
 
     @abstractmethod
     def describe(self) -> str:
-        """The definition as text, for people."""
+        """The definition as text, for people; what nests deeply, or in itself, is cut short."""
 
     def __copy__(self) -> Self:
         return self
@@ -82,8 +127,11 @@ class DefinedType:
 
     def __reduce__(self) -> tuple[Any, ...]:
         raise TypeError(
-            f"a type that a module defines lives in its engine: this {self.kind} cannot be pickled"
+            f"a type that a module defines lives in its engine: this {self._kind} cannot be pickled"
         )
+
+    def __repr__(self) -> str:
+        return f"<DefinedType {self.describe()}>"
 
 
 def _is_heap_subtype(given: str | DefinedType, expected: str | DefinedType) -> bool:

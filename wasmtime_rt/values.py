@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import operator
 import struct
+from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from ._abstract import AbstractFunc, WasmtimeValue
@@ -33,6 +34,14 @@ class Where:
 
     def __str__(self) -> str:
         return f"{self.name}: {self.what} {self.position} ({self.type})"
+
+
+def arguments(
+    name: str, args: Iterable[object], params: Iterable[WasmValType]
+) -> list[tuple[object, object, WasmValType]]:
+    """The arguments of a call, each with where it stands and the type that it must be of."""
+    pairs = enumerate(zip(args, params, strict=True))
+    return [(Where(name, "argument", i, valtype), value, valtype) for i, (value, valtype) in pairs]
 
 
 def wasm_int(value: object, bits: int, where: object) -> int:

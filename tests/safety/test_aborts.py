@@ -137,6 +137,17 @@ for type_ in types:
     ):
         refused(str(type_), (w.WrongEngineError, TypeError), make)
 """,
+    "a definition asked for what only another kind has": """
+functype = w.WasmModule(engine, '''(module (type $s (struct (field i32))) (type $a (array i8)) (type $f (func (param i32)))
+    (func (export "f") (param (ref $s) (ref $a) (ref $f))))''').exports[0].type
+for valtype, own in zip(functype.params, ("fields", "element", "func")):
+    check(own, getattr(valtype.heap, own))
+    for name in {"fields", "element", "func"} - {own}:
+        refused(f"{own}.{name}", TypeError, getattr, valtype.heap, name)
+    refused("kind", AttributeError, setattr, valtype.heap, "kind", "array")
+    refused("__init__", TypeError, valtype.heap.__init__, "array", None, None)
+refused("DefinedType", TypeError, w.DefinedType, "struct")
+""",
     "a module, linker or store of another engine": """
 theirs = w.WasmEngine()
 linker = w.WasmLinker(theirs)

@@ -445,6 +445,26 @@ def use_ref(world, rng):
 
 
 @rule(2)
+def use_type(world, rng):
+    """What a module says of the types that it defines, asked for what they are and for what they are not."""
+    module, types = world.pick("module", rng), []
+    for item in (*module.imports, *module.exports):
+        kind = getattr(item.type, "func", item.type)
+        if isinstance(kind, w.WasmFuncType):
+            types += [*kind.params, *kind.results]
+        else:
+            types += [found for name in ("content", "element") if (found := getattr(kind, name, None))]
+    heaps = [valtype.heap for valtype in types if isinstance(valtype.heap, w.DefinedType)]
+    if rng.random() < 0.3 or not heaps:
+        heaps = [world.pick("ref", rng).type.heap]
+    heap = rng.choice(heaps)
+    repr(heap), hash(heap), w.WasmValType.ref(heap).matches(w.WasmValType.ref(rng.choice(heaps)))
+    if isinstance(heap, w.DefinedType):
+        world.keep("definedtype", heap)
+    getattr(heap, rng.choice(("kind", "fields", "element", "func", "describe")))
+
+
+@rule(2)
 def use_exception(world, rng):
     exception = world.pick("exception", rng)
     str(exception), exception.tag, exception.payload, exception.frames

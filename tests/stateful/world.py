@@ -96,6 +96,9 @@ def _is_ours(raised):
     package = os.path.dirname(w.__file__)
     frames = [frame.filename.startswith(package) for frame in traceback.extract_tb(raised.__traceback__)]
     # Only one of ours: that is an argument at the door.
+    last = traceback.extract_tb(raised.__traceback__)[-1].line or ""
+    if "self.function(" in last:  # a host function in C
+        return False
     return isinstance(raised, (TypeError, AttributeError)) and frames[-1] and sum(frames) > 1
 
 

@@ -1,5 +1,7 @@
 """Tables: references by index."""
 
+from collections.abc import Sequence
+
 import pytest
 
 from wasmtime_rt import (
@@ -218,3 +220,19 @@ def test_a_closed_table_refuses_use(table):
 def test_a_table_type_is_asked_for_by_name(store):
     with pytest.raises(TypeError, match="type: expected a WasmTableType, got 1"):
         WasmTable(store, 1)
+
+
+def test_a_table_is_a_sequence(store):
+    table = WasmTable(store, WasmTableType(WasmValType.EXTERNREF, 3), "x")
+    table[1] = "y"
+    assert isinstance(table, Sequence)
+    assert (table.index("y"), table.count("x"), list(reversed(table))) == (1, 2, ["x", "y", "x"])
+
+
+def test_64_bit_indices_with_elements_that_cannot_be_null(store, run):
+    never_null = WasmValType.ref("func", nullable=False)
+    func = run('(module (func (export "f") (result i32) i32.const 5))').exports.f
+    table = WasmTable(store, WasmTableType(never_null, 2, is64=True), func)
+    assert [item() for item in table] == [5, 5]
+    with pytest.raises(TypeError, match="expected a reference that is not null, got None"):
+        table[0] = None

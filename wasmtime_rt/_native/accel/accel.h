@@ -36,6 +36,7 @@ struct state {
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
     PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
+    PyObject *explained;    /* (exception, name, arguments, types) -> itself, or what says which argument it is about */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */
     PyObject *throw;        /* (store, exception) -> the address of the trap to answer with */
     PyObject *caller_class; /* of who calls a host function, derived from Caller */

@@ -222,6 +222,21 @@ static PyObject *from_val(Function *self, enum kind kind, wasmtime_val_t *val) {
         self->state->from_val, "OK", self->store, (unsigned long long)(uintptr_t)val);
 }
 
+/* The exception that is set may be the engine's, about an argument: of another type than the module defines. */
+static void explain(Function *self, PyObject *const *args) {
+    Signature *sig = self->signature;
+    PyObject *raised = take_exception(), *given = PyTuple_New(sig->nparams);
+    for (Py_ssize_t i = 0; given && i < sig->nparams; i++)
+        PyTuple_SET_ITEM(given, i, Py_NewRef(args[i]));
+    PyObject *told = given ? PyObject_CallFunction(
+                                 self->state->explained, "OOOO", raised, self->name, given, sig->param_types)
+                           : NULL;
+    Py_XDECREF(given);
+    Py_DECREF(raised);
+    if (told)
+        set_exception(told);
+}
+
 static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasmtime_val_t *vals) {
     Signature *sig = self->signature;
     Guard *guard = self->guard;
@@ -238,7 +253,10 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
     guard_return(guard, outer);
     guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
+        int ours = error != NULL;
         guard_raise_failure(guard, self->store, error, trap);
+        if (ours)
+            explain(self, args);
         return NULL;
     }
     if (sig->nresults == 1)

@@ -97,6 +97,7 @@ static const struct {
     {"small_stack", offsetof(struct state, small_stack)},
     {"heap_full", offsetof(struct state, heap_full)},
     {"failure", offsetof(struct state, failure)},
+    {"explained", offsetof(struct state, explained)},
     {"wasm_exception", offsetof(struct state, wasm_exception)},
     {"throw", offsetof(struct state, throw)},
     {"caller_class", offsetof(struct state, caller_class)},

@@ -537,8 +537,70 @@ class Table:
             without=len(self.without),
             reasons="\n".join(reasons),
             rows="\n".join(rows),
+            cannot="\n".join(f"| {what} | {how} |" for what, how in CANNOT),
         )
 
+
+#: What no function does, and what there is in its place.
+CANNOT = [
+    (
+        "Custom sections, and the name that a module gives itself",
+        (
+            "Read them out of the WebAssembly, as `wasm-tools` or a few lines of Python do: "
+            "`WasmModule` does not keep it. Names of functions and modules appear in the frames "
+            "of traps."
+        ),
+    ),
+    (
+        "The supertypes that a type declares",
+        (
+            "`WasmValType.matches` says of two different types of one kind that one may fit the "
+            "other; values in hand tell exactly: `WasmStruct.matches`, `WasmArray.matches`. Types"
+            " made by `new_type` are final and stand by themselves."
+        ),
+    ),
+    (
+        "Casts",
+        "As a struct with one field of that type takes or refuses a value: `matches`.",
+    ),
+    (
+        "Immutable arrays of different values",
+        (
+            "`WasmArray` makes arrays of an immutable type only of one value, as often as wanted;"
+            " the rest is for `array.new_fixed` in WebAssembly."
+        ),
+    ),
+    (
+        "Constructors of 64-bit tables",
+        (
+            "`WasmTable` takes the type from a small module, for which an element's type must not"
+            " be one that a module defines: let that module define and export the table."
+        ),
+    ),
+    (
+        "The limits of a table",
+        (
+            "They are read out of the WebAssembly. So a serialized module that "
+            "`WasmModule.serialize` did not write is refused where it imports or exports a table."
+        ),
+    ),
+    (
+        "The exports of who calls a host function, as a list",
+        "`WasmCaller` finds them by name.",
+    ),
+    (
+        "Whether a growth was refused, or why",
+        "WebAssembly gets -1, as it does where a maximum is reached.",
+    ),
+    (
+        "An f32 that is a signalling NaN, as a Python `float`",
+        (
+            "Python makes it quiet. `WasmFunc.call_values`, `WasmGlobal.get_value` and "
+            "`WasmValue.f32(bits=...)` keep it; arguments of host functions, fields and elements "
+            "are `float`."
+        ),
+    ),
+]
 
 TEXT = """# The engine's C API, function by function
 
@@ -547,6 +609,16 @@ leaves {without} alone, each for a reason. `tools/c_api_table.py` makes this pag
 docstrings, and a test fails where a function is on neither side.
 
 Where a name is given as a place, as in `_reflect.valtype`, the function does small work below many names.
+
+## What it cannot do
+
+No function of it does these, so that nothing here does; each is told again where it matters.
+
+| what | how it is here |
+|---|---|
+{cannot}
+
+[config.md](config.md#what-has-no-setting) has the settings of the Rust API that cannot be reached.
 
 ## Reasons
 

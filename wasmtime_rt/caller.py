@@ -27,7 +27,7 @@ class WasmCaller(Caller, ByName, CallerBase):
     it. That parameter is no part of its WebAssembly type, and costs nothing where it is not asked for.
 
     It expires when the host function returns: any later use raises `ClosedError`. What was got through it
-    stays valid as long as its store.
+    stays valid as long as its store. Exports are found by name; the engine's C API cannot list them.
 
     >>> import wasmtime_rt as w
     >>> def say(caller: w.WasmCaller, at: w.I32, length: w.I32) -> None:

@@ -67,7 +67,12 @@ class RegallocAlgorithm(_Named):
 
 
 class ProfilingStrategy(_Named):
-    """Which native profiler learns about compiled code."""
+    """Which native profiler learns about compiled code.
+
+    JITDUMP writes ``jit-PID.dump`` in the current folder, for ``perf inject``; PERFMAP writes
+    ``/tmp/perf-PID.map``, which ``perf report`` finds; VTUNE tells VTune, where that runs the process. For a
+    profile without any of these see `WasmStore.profile`.
+    """
 
     NONE = 0
     JITDUMP = 1

@@ -27,7 +27,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
     A call takes exactly the parameters of its type, and returns ``None``, the value, or a tuple, for
     no, one, or several results. Integers may be given signed or unsigned and come back signed; f32 and
-    f64 take real numbers, v128 takes 16 bytes, funcref a `WasmFunc` or ``None``, externref any object.
+    f64 take real numbers, v128 takes 16 bytes, funcref a `WasmFunc` or ``None``, externref any object. A
+    Python ``float`` makes a signalling NaN of f32 a quiet one: `call_values` gives results bit for bit.
 
     The keyword ``timeout`` gives a call that many seconds, on engines with epochs: see `WasmStore.deadline`.
 

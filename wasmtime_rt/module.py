@@ -133,6 +133,17 @@ class WasmModule(AbstractModule):
     process with an equal `WasmConfig`, ``module.engine``, which is made if there is none. A copy, shallow
     or deep, is a module of its own that shares the code: closing one leaves the other.
 
+    Custom sections, and the name that a module gives itself, are not to be had: the engine's C API has no way
+    to them, and the WebAssembly is not kept.
+
+    >>> import wasmtime_rt as w
+    >>> module = w.WasmModule(w.WasmEngine(), '''(module
+    ...     (import "env" "log" (func (param i32))) (memory (export "memory") 1 4))''')
+    >>> for item in (*module.imports, *module.exports):
+    ...     print(item)
+    (import "env" "log" (func (param i32)))
+    (export "memory" (memory 1 4))
+
     Args:
         engine: The engine to compile with.
         source: WAT text (``str``), a binary module or WAT (bytes), or a path (``pathlib.Path``).

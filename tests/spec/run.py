@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent))
 
 import suite
-from convert import Converter
+from convert import ConversionError, Converter
 from runner import Report
 
 
@@ -29,8 +29,17 @@ def main(arguments: list[str]) -> int:
             print(f"{suite.VARIABLE} is not set: the official scripts are left out\n")
     started, total, surprising = time.monotonic(), Report(), []
     listed = [(root, script) for root in roots for script in suite.scripts_in(root)]
+    empty = [root for root in roots if not suite.scripts_in(root)]
+    if empty:
+        print("no scripts in", *empty, file=sys.stderr)
+        return 1
     width = max((len(_name(*one)) for one in listed), default=0)
-    with contextlib.closing(Converter(script for _, script in listed)) as converter:
+    try:
+        converter = Converter(script for _, script in listed)
+    except ConversionError as problem:
+        print(problem, file=sys.stderr)
+        return 1
+    with contextlib.closing(converter):
         for root, script in listed:
             if reason := suite.left_out(script):
                 print(f"{_name(root, script):{width}}  left out: {reason}")

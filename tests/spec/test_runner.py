@@ -1,6 +1,7 @@
 """The runner itself: it reports what fails, where, and why; and nothing else."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -99,6 +100,7 @@ def test_settings_go_by_folders(tmp_path):
     assert suite.settings_of(tmp_path / "threads" / "a.wast") == {"shared_memory": True}
     assert suite.left_out(tmp_path / "threads" / "a.wast") is None
     assert "first design" in suite.left_out(tmp_path / "legacy" / "a.wast")
+    assert "first design" in suite.left_out(tmp_path / "legacy" / "exceptions" / "core" / "a.wast")
     assert "wasm_reference_types" in suite.settings_of(tmp_path / "proposals" / "threads" / "a.wast")
 
 
@@ -115,6 +117,18 @@ def test_the_command_line_prints_a_table_and_fails(converter):
     assert "failed" in rows["results.wast"]
     assert "failed" not in rows["vectors.wast"]
     assert "commands.wast:12: assert_return: KeyError" in ended.stdout
+
+
+def test_the_command_line_tells_where_no_scripts_are(tmp_path):
+    for arguments, environment in (([tmp_path], {}), ([], {suite.VARIABLE: str(tmp_path)})):
+        ended = subprocess.run(
+            [sys.executable, HERE / "run.py", *arguments],
+            env={**os.environ, **environment},
+            capture_output=True,
+            check=False,
+            encoding="utf-8",
+        )
+        assert (ended.returncode, ended.stderr) == (1, f"no scripts in {tmp_path}\n")
 
 
 def test_the_command_line_without_failures(converter):

@@ -68,7 +68,8 @@ def heap_full() -> NoReturn:
     """Raise that there is no room for another reference."""
     raise WasmtimeError(
         "the store's heap for references is full, or there is no address space for it: "
-        "StoreLimits.memory_size limits it, and engines with WasmConfig.compact() reserve none"
+        "StoreLimits.memory_size limits it, and engines with WasmConfig.compact() reserve none; or this "
+        "engine has no such heaps: they need WasmConfig(gc_support=True), which Winch has only if asked for"
     )
 
 

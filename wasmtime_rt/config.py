@@ -266,8 +266,9 @@ class WasmConfig(Settings, AbstractConfig):
     # ---- The compiler
 
     strategy: Strategy = knob(
-        "Which compiler is used. Winch has no `wasm_gc`, `wasm_function_references` and `wasm_relaxed_simd`, "
-        "which are off with it.",
+        "Which compiler is used. Winch has no `wasm_gc`, `wasm_function_references` and `wasm_relaxed_simd`; "
+        "`gc_support`, `wasm_exceptions`, `wasm_tail_call`, `wasm_threads` and `wasm_wide_arithmetic` are "
+        "off with it unless asked for.",
         choice(Strategy),
         default=Strategy.AUTO,
     )
@@ -314,14 +315,17 @@ class WasmConfig(Settings, AbstractConfig):
     )
     wasm_gc: bool = knob("Garbage-collected structs, arrays and i31.", default=True, default_in=_not_winch)
     gc_support: bool = knob(
-        "A collector at all: without it there are no externref, anyref and exnref values.", default=True
+        "A collector at all: without it there are no externref, anyref and exnref values, no structs and no "
+        "arrays.",
+        default=True,
+        default_in=_not_winch,
     )
     wasm_exceptions: bool = knob(
         "Exceptions with tags; off without `gc_support`.",
         default=True,
-        default_in=lambda config: config.gc_support,
+        default_in=lambda config: config.gc_support and _not_winch(config),
     )
-    wasm_tail_call: bool = knob("Tail calls.", default=True)
+    wasm_tail_call: bool = knob("Tail calls.", default=True, default_in=_not_winch)
     wasm_simd: bool = knob("128-bit vectors.", default=True)
     wasm_relaxed_simd: bool = knob(
         "Vector operations whose results depend on the processor.",
@@ -332,11 +336,13 @@ class WasmConfig(Settings, AbstractConfig):
     wasm_multi_memory: bool = knob("Several memories in a module.", default=True)
     wasm_memory64: bool = knob("Memories and tables with 64-bit addresses.", default=True)
     wasm_custom_page_sizes: bool = knob("Memories with pages of one byte.", default=False)
-    wasm_wide_arithmetic: bool = knob("128-bit additions and multiplications.", default=True)
+    wasm_wide_arithmetic: bool = knob(
+        "128-bit additions and multiplications.", default=True, default_in=_not_winch
+    )
     wasm_threads: bool = knob(
         "Atomic operations, and memories marked as shared; off where ``target`` is Pulley.",
         default=True,
-        default_in=_not_pulley,
+        default_in=lambda config: _not_winch(config) and _not_pulley(config),
     )
     shared_memory: bool = knob("That shared memories can be made.", default=False)
     wasm_branch_hinting: bool = knob(

@@ -125,6 +125,32 @@ def test_winch_has_some_features_off():
     assert repr(winch) == "WasmConfig(strategy=Strategy.WINCH)"
 
 
+@pytest.mark.parametrize(
+    "name", ["wasm_tail_call", "wasm_wide_arithmetic", "wasm_threads", "wasm_exceptions"]
+)
+def test_winch_has_others_off_unless_asked_for(name):
+    source = MODULES[name][0]
+    winch = WasmConfig(strategy=Strategy.WINCH, gc_support=name == "wasm_exceptions")
+    assert getattr(winch, name) is False
+    assert not compiles(winch, source)
+    asked = winch.replace(**{name: True})
+    assert getattr(asked, name) is True
+    assert f"{name}=True" in repr(asked)
+    assert compiles(asked, source)
+
+
+def test_winch_has_references_if_asked_for():
+    def passed_on(**settings):
+        engine = WasmEngine(WasmConfig(strategy=Strategy.WINCH, **settings))
+        source = '(module (func (export "f") (param externref) (result externref) (local.get 0)))'
+        return WasmInstance(WasmStore(engine), WasmModule(engine, source)).exports.f("text")
+
+    assert WasmConfig(strategy=Strategy.WINCH).gc_support is False
+    with pytest.raises(WasmtimeError, match="gc types are disallowed"):
+        passed_on()
+    assert passed_on(gc_support=True) == "text"
+
+
 def test_continuations_are_refused_since_the_engine_dies_of_them():
     assert not compiles(WasmConfig(), "(module (type $f (func)) (type (cont $f)))")
     with pytest.raises(WasmtimeError, match="wasm_stack_switching: this build of the engine cannot run it"):

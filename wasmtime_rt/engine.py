@@ -32,6 +32,15 @@ class WasmEngine(AbstractEngine):
     A copy of an engine is the engine itself. In another process, an unpickled one is the oldest there with an
     equal config, or else one that is made for it and kept.
 
+    >>> import wasmtime_rt as w
+    >>> engine = w.WasmEngine(w.WasmConfig(consume_fuel=True))
+    >>> engine.config.consume_fuel
+    True
+    >>> w.WasmEngine(w.WasmConfig(wasm_simd=False))
+    Traceback (most recent call last):
+        ...
+    wasmtime_rt.errors.WasmtimeError: wasm_relaxed_simd needs wasm_simd: turn both off, or none
+
     Args:
         config: Its settings; the engine's defaults if not given.
 

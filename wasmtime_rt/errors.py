@@ -170,6 +170,17 @@ class WasmFrame(Record):
 class WasmTrap(WasmtimeError):
     """WebAssembly stopped: a division by zero, an access out of bounds, fuel that ran out.
 
+    >>> import wasmtime_rt as w
+    >>> store = w.WasmStore(w.WasmEngine())
+    >>> module = w.WasmModule(store.engine, '(module (func $stop (export "stop") unreachable))')
+    >>> try:
+    ...     w.WasmInstance(store, module).exports.stop()
+    ... except w.WasmTrap as trap:
+    ...     print(trap.code.name, *trap.frames)
+    UNREACHABLE_CODE_REACHED stop at 0x21
+
+    A host function that raises one stops WebAssembly with it.
+
     Attributes:
         code: Why, or ``None`` where the engine gives no code.
         frames: The calls that were active, innermost first.
@@ -286,6 +297,24 @@ class WasmException(WasmtimeError):
 
     A host function that raises one throws it into WebAssembly, where a handler for its tag catches it.
     As a value of type exnref it can be passed on.
+
+    >>> import wasmtime_rt as w
+    >>> engine = w.WasmEngine()
+    >>> module = w.WasmModule(engine, '''(module
+    ...     (import "env" "f" (func $f)) (tag $t (export "t") (param i32))
+    ...     (func (export "throw") (param i32) (throw $t (local.get 0)))
+    ...     (func (export "catch") (result i32)
+    ...       (block $caught (result i32) (try_table (catch $t $caught) (call $f)) (i32.const -1))))''')
+    >>> def f() -> None:
+    ...     raise w.WasmException(exports.t, 7)
+    >>> exports = w.WasmInstance(w.WasmStore(engine), module, {"env": {"f": f}}).exports
+    >>> exports.catch()
+    7
+    >>> try:
+    ...     exports.throw(5)
+    ... except w.WasmException as thrown:
+    ...     print(thrown.tag == exports.t, thrown.payload)
+    True (5,)
 
     Args:
         tag: The `WasmTag` that names its kind.

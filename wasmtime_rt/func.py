@@ -123,6 +123,16 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         Returns:
             A `WasmValue` for each result.
 
+        >>> import wasmtime_rt as w
+        >>> store = w.WasmStore(w.WasmEngine())
+        >>> module = w.WasmModule(store.engine, '''(module
+        ...     (func (export "same") (param f32) (result f32) (local.get 0)))''')
+        >>> same = w.WasmInstance(store, module).exports.same
+        >>> same.call_values(1.5)
+        (WasmValue.f32(1.5),)
+        >>> hex(same.call_values(w.WasmValue.f32(bits=0x7FA00000))[0].bits)  # a signalling NaN
+        '0x7fa00000'
+
         Raises:
             BaseException: What a call raises.
 

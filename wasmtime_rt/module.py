@@ -270,6 +270,12 @@ class WasmModule(AbstractModule):
         They hold machine code for this kind of processor, this version of the engine and the settings of
         this engine, and a stamp by which loading tells all that. They do not hold the WebAssembly.
 
+        >>> import wasmtime_rt as w
+        >>> engine = w.WasmEngine()
+        >>> data = w.WasmModule(engine, '(module (func (export "f")))').serialize()
+        >>> print(*w.WasmModule.deserialize(engine, data).exports)
+        (export "f" (func))
+
         Raises:
             ClosedError: The module was closed.
 

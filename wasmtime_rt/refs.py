@@ -443,6 +443,12 @@ class WasmExternalized(WasmRef):
 
     It is passed on as an externref, or as what it is underneath where the type asks for that.
 
+    >>> import wasmtime_rt as w
+    >>> store = w.WasmStore(w.WasmEngine())
+    >>> table = w.WasmTable(store, w.WasmTableType("externref", 1), w.WasmI31(5))
+    >>> table[0], table[0].value
+    (<WasmExternalized WasmI31(5)>, WasmI31(5))
+
     C API: ``wasmtime_externref_*``.
     """
 

@@ -40,6 +40,16 @@ class StoreLimits(Record):
     it, touched or not, and cannot be interrupted; two instructions of WebAssembly can ask for more than the
     machine has.
 
+    >>> import wasmtime_rt as w
+    >>> store = w.WasmStore(w.WasmEngine(), limits=w.StoreLimits(memory_size=2 * 65536))
+    >>> memory = w.WasmMemory(store, w.WasmMemoryType(1))
+    >>> memory.grow(1)
+    1
+    >>> memory.grow(1)
+    Traceback (most recent call last):
+        ...
+    wasmtime_rt.errors.WasmtimeError: memory.grow(1): failed to grow memory by `1`
+
     Attributes:
         memory_size: Bytes that each linear memory may grow to.
         table_elements: Elements that each table may grow to.
@@ -80,6 +90,14 @@ class WasmStore(AbstractStore):
 
     One thread at a time may use a store; a second one gets `StoreBusyError`. Between calls a store may
     move from thread to thread.
+
+    >>> import wasmtime_rt as w
+    >>> engine = w.WasmEngine(w.WasmConfig(consume_fuel=True))
+    >>> with w.WasmStore(engine, data={"user": 5}) as store:
+    ...     store.set_fuel(1000)
+    ...     module = w.WasmModule(engine, '(module (func (export "f") (result i32) (i32.const 42)))')
+    ...     print(w.WasmInstance(store, module).exports.f(), store.fuel < 1000, store.data)
+    42 True {'user': 5}
 
     Args:
         engine: The engine whose modules it runs.

@@ -454,6 +454,7 @@ class WasmExternalized(WasmRef):
 
     __slots__ = ("_value_inside",)
     hierarchy: ClassVar[str] = "extern"
+    heaps: ClassVar[frozenset[str]] = frozenset({"extern"})
     _value_inside: Any
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:

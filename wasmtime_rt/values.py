@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from ._abstract import AbstractFunc, WasmtimeValue
-from .types import WasmValType
+from .errors import WasmException
+from .types import DefinedType, WasmValType
 
 T = TypeVar("T")
 
@@ -396,6 +397,15 @@ class WasmI31(WasmtimeValue):
         return WasmI31, (self._number,)
 
 
+#: The types of references that values of our own are of.
+_NATURAL = {
+    "i31": WasmValType.I31REF,
+    "struct": WasmValType.STRUCTREF,
+    "array": WasmValType.ARRAYREF,
+    "extern": WasmValType.EXTERNREF,
+}
+
+
 def _natural_type(value: object) -> WasmValType:
     """The type that a Python value has when nobody says which."""
     if isinstance(value, (bytes, bytearray, memoryview)):
@@ -404,8 +414,13 @@ def _natural_type(value: object) -> WasmValType:
         return WasmValType.EXTERNREF
     if isinstance(value, AbstractFunc):
         return WasmValType.FUNCREF
-    if isinstance(value, WasmI31):
-        return WasmValType.I31REF
+    if isinstance(value, WasmException):
+        return WasmValType.EXNREF
+    if isinstance(value, WasmtimeValue):
+        heaps = getattr(type(value), "heaps", ())
+        for name, valtype in _NATURAL.items():
+            if name in heaps:
+                return valtype
     if hasattr(value, "__index__"):
         return WasmValType.I32
     if hasattr(value, "__float__"):
@@ -423,7 +438,7 @@ def to_wasm(value: Any, type: WasmValType | None = None) -> WasmValue[Any]:  # n
         value: A number, 16 bytes, ``None``, a function, a `WasmValue`, or, as an extern reference, any
             object at all.
         type: The type to give it; by default integers are i32, other real numbers f64, bytes v128,
-            functions funcref and ``None`` a null externref.
+            functions funcref, ``None`` a null externref, and references and exceptions what they are.
 
     Returns:
         The typed value. A reference value holds the Python object until it enters a store.
@@ -453,7 +468,23 @@ def to_wasm(value: Any, type: WasmValType | None = None) -> WasmValue[Any]:  # n
         raise TypeError(f"{type_}: expected None, its only value, got {shown(value)}")
     elif type_.hierarchy == "func" and not isinstance(value, AbstractFunc):
         raise TypeError(f"{type_}: expected a WasmFunc, got {shown(value)}")
+    elif type_.hierarchy == "exn" and not isinstance(value, WasmException):
+        raise TypeError(f"{type_}: expected a WasmException, got {shown(value)}")
+    elif type_.hierarchy == "any" and not _is_of(value, type_):
+        raise TypeError(f"{type_}: expected a value of that type, got {shown(value)}")
     return WasmValue._make(type_, value)
+
+
+def _is_of(value: object, valtype: WasmValType) -> bool:
+    """Whether ``value`` may be of that type, below anyref; types that modules define the store compares."""
+    kind = valtype.heap.kind if isinstance(valtype.heap, DefinedType) else valtype.heap
+    if isinstance(value, WasmtimeValue):
+        cls = type(value)  # what is externalized may be anything underneath
+        return kind in getattr(cls, "heaps", ()) or getattr(cls, "hierarchy", None) == "extern"
+    if kind == "i31" and isinstance(value, int):
+        wasm_int(value, 31, str(valtype))
+        return True
+    return kind == "any"
 
 
 def from_wasm(value: WasmValue[T]) -> T:

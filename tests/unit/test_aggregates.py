@@ -336,3 +336,35 @@ def test_arrays_have_what_sequences_have(store, module):
             pytest.fail("no sequence")
     with pytest.raises(ValueError):
         array.index(9)
+
+
+def test_values_with_types(store, f):
+    point, array, outside = f.point(1, 2), f.bytes(2), f.externalize(w.WasmI31(3))
+    thrown = w.WasmException(w.WasmTag(store, w.WasmTagType(w.WasmFuncType())))
+    natural = {
+        "structref": point,
+        "arrayref": array,
+        "externref": outside,
+        "exnref": thrown,
+        "i31ref": w.WasmI31(3),
+    }
+    for name, value in natural.items():
+        assert str(w.to_wasm(value).type) == name
+        assert w.to_wasm(value).value is value
+    for name, good, bad in (
+        ("structref", [point, outside, None], [array, w.WasmI31(3), "x", 5]),
+        ("arrayref", [array], [point, "x"]),
+        ("eqref", [point, array, w.WasmI31(3)], ["x", 5]),
+        ("i31ref", [w.WasmI31(3), 5], [point, "x", 1.5]),
+        ("anyref", [point, w.WasmI31(3), "x", 5, object()], []),
+        ("exnref", [thrown], [point, "x", ValueError()]),
+    ):
+        valtype = w.WasmValType.parse(name)
+        assert [value for value in good if not w.is_wasm_convertible(value, valtype)] == []
+        assert [value for value in bad if w.is_wasm_convertible(value, valtype)] == []
+    with pytest.raises(OverflowError, match="i31ref: expected an integer from"):
+        w.to_wasm(2**31, w.WasmValType.I31REF)
+    defined = f.x.type.params[0]
+    assert f.x(w.to_wasm(point, defined)) == 1.0
+    with pytest.raises(TypeError, match="expected a value of that type, got WasmArray"):
+        w.to_wasm(array, defined)

@@ -184,6 +184,7 @@ class WasmInstance(ByName, AbstractInstance):
     _exports: WasmExports | None = None
     _import_types: list[Any]
     _handle: bytes | None = None
+    _born = 0  # how many calls into the store had been abandoned by then
 
     def __init__(
         self,
@@ -215,6 +216,7 @@ class WasmInstance(ByName, AbstractInstance):
     def _start(
         self, store: WasmStore, module: WasmModule, imports: bytearray, import_types: list[Any]
     ) -> None:
+        self._born = store._core.abandoned  # before: its start function runs
         try:
             handle = make_instance(store, module._handle, imports)
         except WasmtimeError as problem:
@@ -273,6 +275,23 @@ class WasmInstance(ByName, AbstractInstance):
     def is_valid(self) -> bool:
         """Whether neither it nor its store was closed."""
         return self._handle is not None and self._store.is_valid
+
+    @property
+    def trapped(self) -> bool:
+        """Whether a call into its store, since it was made, ended in the middle of WebAssembly.
+
+        That is a trap, the end of a time limit or of fuel, an interruption, an exit, or an exception that
+        a host function raised. What WebAssembly was doing then is half done: its shadow stack is not
+        unwound, locks stay taken, its allocator may be inside of a change. Calling on is possible, and what
+        comes of it is the program's matter; a `SandboxPool` does not.
+
+        It is told for the store as a whole, since instances call one another and the engine does not tell
+        which of them were left: one that had no part in it says so too, and so does one whose host function
+        caught the exception of a call that it had made itself. Not counted is a WebAssembly exception, which
+        is a regular way to leave; and what goes wrong without WebAssembly, such as a host function that
+        Python calls, or an instance that a limit refuses. It still tells after either was closed.
+        """
+        return self._store is not None and self._store._core.abandoned != self._born
 
     def close(self) -> None:
         """Refuse further use of this object. The store keeps the instance until the store is closed."""

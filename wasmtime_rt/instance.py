@@ -12,6 +12,7 @@ from ._hot import check_signals
 from ._hot import instantiate as make_instance
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
+from .externs import StoreItem
 from .func import WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
@@ -70,6 +71,10 @@ class WasmExports(Mapping[str, WasmExtern]):
             raise KeyError(f"no export {name!r}; the module exports {offered}")
         found = self.__find(name, self.__types[name])
         return self.__cache.setdefault(name, found)
+
+    def _given(self) -> list[WasmExtern]:
+        """What was looked up."""
+        return list(self.__cache.values())
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_WasmExports__"):  # one of ours, not set yet: looking it up would not end
@@ -257,6 +262,23 @@ class WasmInstance(ByName, AbstractInstance):
 
     def _find(self, name: str) -> WasmExtern:
         return self.exports[name]
+
+    # ---- For a while
+
+    def _lend(self) -> WasmInstance:
+        """Another object for the same instance, whose exports are objects of its own: see `_take_back`."""
+        lent = type(self).__new__(type(self))
+        lent._store, lent._module, lent._handle = self._store, self._module, self._live
+        lent._import_types, lent._born = self._import_types, self._born
+        return lent
+
+    def _take_back(self) -> None:
+        """Close this object and all exports that were taken out of it."""
+        self.close()
+        if self._exports is not None:
+            for item in self._exports._given():
+                if isinstance(item, StoreItem):
+                    item.close()
 
     def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the function exported as ``name``, as a `WasmFunc` is called."""

@@ -40,6 +40,7 @@ from .wasi import HostDir, Input, Output, WasiConfig
 
 if TYPE_CHECKING:
     from .module_cache import ModuleCache
+    from .sandbox_pool import SandboxPool
 
 Program: TypeAlias = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, WasmModule]
 """The path of a file, the bytes of a module (or of WAT), or a module that was compiled already."""
@@ -95,10 +96,22 @@ class WasiResult(Record):
     peak_memory: int | None
 
 
+class _Captured:
+    """Output that is kept, in what counts at the time."""
+
+    __slots__ = ("into",)
+
+    def __init__(self) -> None:
+        self.into = io.BytesIO()
+
+    def write(self, data: bytes) -> None:
+        self.into.write(data)
+
+
 class SandboxInstance(WasmtimeResource):
     """A program that is alive in a store of its own: `Sandbox.start` makes it.
 
-    One thread at a time may use it. After a trap its state is whatever the trap left.
+    One thread at a time may use it. After a trap its state is whatever the trap left: `trapped` tells.
 
     >>> library = b'''(module (memory (export "memory") 1) (global $n (mut i32) (i32.const 0))
     ...     (func (export "_initialize") (global.set $n (i32.const 40)))
@@ -110,8 +123,11 @@ class SandboxInstance(WasmtimeResource):
 
     __slots__ = (
         "__weakref__",
+        "_captured",
         "_duration",
         "_exit_code",
+        "_fuel",
+        "_fuel_before",
         "_instance",
         "_outputs",
         "_store",
@@ -122,7 +138,10 @@ class SandboxInstance(WasmtimeResource):
     _store: WasmStore
     _instance: WasmInstance | None
     _waiter: Waiter
+    _captured: dict[str, _Captured]
     _outputs: dict[str, io.BytesIO]
+    _fuel: int | None
+    _fuel_before: int
     _timeout: float | None
     _duration: float
     _exit_code: int | None
@@ -161,18 +180,28 @@ class SandboxInstance(WasmtimeResource):
             WasmTrap: It trapped.
             BaseException: What a call of a `WasmFunc` raises.
         """
-        func = self.instance.get_func(name)
+        return self._call(name, args, timeout)
+
+    def _call(self, name: str, args: tuple[Any, ...], timeout: float | EllipsisType | None) -> Any:
+        if self._instance is None:
+            raise ClosedError("this SandboxInstance has not started")
+        func = self._instance.get_func(name)
         with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
             return func(*args)
 
     @property
     def result(self) -> WasiResult:
         """What it did until now."""
+        return self._result()
+
+    def _result(self) -> WasiResult:
         store, taken = self._store, None
         with contextlib.suppress(WasmtimeError):
             memory = None if self._instance is None else self._instance.exports.get("memory")
             taken = memory.data_size if isinstance(memory, WasmMemory) else None
-        fuel = store.fuel_consumed if store.engine.config.consume_fuel and store.is_valid else None
+        fuel = None
+        if store.engine.config.consume_fuel and store.is_valid:
+            fuel = store.fuel_consumed - self._fuel_before
         stdout, stderr = (
             self._outputs[name].getvalue() if name in self._outputs else None for name in ("stdout", "stderr")
         )
@@ -199,6 +228,11 @@ class SandboxInstance(WasmtimeResource):
             self._duration += time.monotonic() - began
         finally:
             waiter.began = waiter.deadline = None
+
+    @property
+    def trapped(self) -> bool:
+        """Whether a call ended in the middle of it, by a trap, a limit or an exit: `WasmInstance.trapped`."""
+        return self._instance is not None and self._instance.trapped
 
     @property
     def is_valid(self) -> bool:
@@ -413,6 +447,63 @@ class Sandbox(WasmtimeResource):
             raise
         return program
 
+    def pool(
+        self,
+        args: Sequence[str | os.PathLike[str]] = (),
+        *,
+        max_idle: int = 8,
+        max_uses: int | None = None,
+        argv0: str | None = None,
+        env: Mapping[str, str] | str | None = None,
+        stdin: Input = None,
+        stdout: Output = "capture",
+        stderr: Output = "capture",
+        mounts: Mapping[str, HostDir] | None = None,
+        timeout: float | EllipsisType | None = ...,
+        memory: int | EllipsisType | None = ...,
+        fuel: int | EllipsisType | None = ...,
+        max_output: int | EllipsisType | None = ...,
+    ) -> SandboxPool:
+        """Keep instances for use after use, for servers that call a library and would start one each time.
+
+        >>> library = b'''(module (func (export "add") (param i32 i32) (result i32)
+        ...     (i32.add (local.get 0) (local.get 1))))'''
+        >>> with Sandbox(library).pool(max_idle=4) as pool:
+        ...     with pool.take() as program:
+        ...         program.call("add", 2, 3)
+        5
+
+        Args:
+            args: Arguments, as for `start`, for each instance when it starts.
+            max_idle: How many instances are kept while nobody uses them. Any number may be in use.
+            max_uses: After how many uses an instance is closed; ``None`` is no limit.
+            argv0: As for `start`.
+            env: As for `start`.
+            stdin: Each instance has its own, from the beginning; an open file is read now.
+            stdout: A callable or file gets the output of all instances, from the threads that use them. A
+                path is refused: instances would overwrite each other's output.
+            stderr: The same for errors.
+            mounts: As for `start`. Instances share the folders.
+            timeout: Seconds for each call.
+            memory: As for `start`: bytes for each instance.
+            fuel: Units of fuel for each use.
+            max_output: Bytes of ``stdout``, and of ``stderr``, that are taken in each use.
+
+        Raises:
+            ClosedError: The sandbox was closed.
+            TypeError: An argument is of the wrong type.
+            ValueError: A number is out of range; an output is a path.
+        """
+        from .sandbox_pool import SandboxPool  # noqa: PLC0415  which imports this module
+
+        if not self.is_valid:
+            raise ClosedError("this Sandbox was closed")
+        given = {
+            "argv0": argv0, "env": env, "stdin": stdin, "stdout": stdout, "stderr": stderr, "mounts": mounts,
+            "timeout": timeout, "memory": memory, "fuel": fuel, "max_output": max_output,
+        }  # fmt: skip
+        return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
+
     def _instantiate(self, store: WasmStore) -> WasmInstance:
         with _limits_told():
             return self._prepared.instantiate(store)
@@ -440,7 +531,8 @@ class Sandbox(WasmtimeResource):
             raise TypeError(f"mounts: expected a mapping of folders, got {mounts!r}")
         program = SandboxInstance.__new__(SandboxInstance)
         program._timeout = self._timeout if timeout is ... else _seconds(timeout)
-        program._duration, program._exit_code, program._instance, program._outputs = 0.0, None, None, {}
+        program._duration, program._exit_code, program._instance = 0.0, None, None
+        program._outputs, program._captured = {}, {}
         if program._timeout is not None and not self._module.engine.config.epoch_interruption:
             raise MisuseError(
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
@@ -455,7 +547,8 @@ class Sandbox(WasmtimeResource):
             limits = limits._replace(memory_size=_count("memory", memory))
         for name, output in (("stdout", stdout), ("stderr", stderr)):
             if isinstance(output, str) and output == "capture":
-                program._outputs[name] = io.BytesIO()
+                captured = program._captured[name] = _Captured()
+                program._outputs[name] = captured.into
         if isinstance(stdin, os.PathLike):
             with contextlib.suppress(OSError):
                 if stat.S_ISFIFO(os.stat(stdin).st_mode):
@@ -464,8 +557,8 @@ class Sandbox(WasmtimeResource):
             argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
             env={} if env is None else env,
             stdin=stdin,
-            stdout=program._outputs.get("stdout", stdout),
-            stderr=program._outputs.get("stderr", stderr),
+            stdout=program._captured.get("stdout", stdout),
+            stderr=program._captured.get("stderr", stderr),
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
         )
@@ -473,6 +566,7 @@ class Sandbox(WasmtimeResource):
         program._store = store = WasmStore(
             self._module.engine, data=program._waiter, wasi=wasi, limits=limits
         )
+        program._fuel, program._fuel_before = fuel, 0
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
         return program

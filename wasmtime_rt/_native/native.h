@@ -106,8 +106,10 @@ void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
 /* The oldest piece, which the caller frees, or NULL. */
 wrt_piece_t *wrt_sink_take(wrt_sink_t *sink);
 void wrt_piece_free(wrt_piece_t *piece);
-/* Whether bytes were dropped since the sink was made. */
+/* Whether bytes were dropped since the sink was made or renewed. */
 bool wrt_sink_truncated(wrt_sink_t *sink);
+/* Begin to count anew: `limit` bytes from now. */
+void wrt_sink_renew(wrt_sink_t *sink, uint64_t limit);
 
 /* ---- Epochs ----
  *

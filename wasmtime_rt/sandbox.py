@@ -8,6 +8,7 @@ where it is: the compiler, which nothing interrupts, and reading an inherited st
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -274,19 +275,27 @@ class Sandbox(WasmtimeResource):
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled; ``None`` is no limit. Compiling takes time
-            and memory in proportion, and no timeout ends it.
+            and memory in proportion for what compilers make; a hostile module of a few megabytes can take
+            minutes, which ``timeout`` does not end.
+        compile_timeout: Seconds that compiling may take. With this or the next, what is not in the cache is
+            compiled in a process of its own, which is ended then; to start it takes a tenth of a second.
+            Text is translated here before, in time in proportion to its size.
+        compile_memory: Bytes of address space that compiling may take in that process, beyond what it has
+            to start with (RLIMIT_AS); some twenty times the module's size is enough for most.
         pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
             aside when the sandbox is made, and must hold as many instances as run at once.
         cache: Where compiled code is kept for later, as for `WasmModule.load`.
 
     Raises:
         CompileError: It is not a valid module.
-        LimitError: It is larger than ``max_module_size``.
+        LimitError: It is larger than ``max_module_size``, or takes longer or more memory to compile than it
+            may: ``.limit`` tells which.
         LinkError: It imports what is neither WASI nor in ``imports``; the text lists all of that.
-        MisuseError: The engine of a `WasmModule` cannot do what is asked for.
+        MisuseError: The engine of a `WasmModule` cannot do what is asked for, or it is compiled already.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
         ValueError: A limit is negative.
+        WasmtimeError: The process for compiling cannot be started, or ended by itself.
     """
 
     __slots__ = (
@@ -310,6 +319,8 @@ class Sandbox(WasmtimeResource):
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
         max_module_size: int | None = MAX_MODULE_SIZE,
+        compile_timeout: float | None = None,
+        compile_memory: int | None = None,
         pooling: PoolingConfig | None = None,
         cache: Cache = True,
     ) -> None:
@@ -322,8 +333,12 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
+        compile_timeout = _seconds(compile_timeout, "compile_timeout")
+        compile_memory = _count("compile_memory", compile_memory)
         self._name = "program"
         if isinstance(program, WasmModule):
+            if compile_timeout is not None or compile_memory is not None:
+                raise MisuseError("compile_timeout and compile_memory: a WasmModule is compiled already")
             config = program.engine.config
             if timeout is not None and not config.epoch_interruption:
                 raise MisuseError(
@@ -346,9 +361,11 @@ class Sandbox(WasmtimeResource):
             if isinstance(program, (str, os.PathLike)):
                 self._name = os.path.basename(program)
             wasm = _read(program, _count("max_module_size", max_module_size))
-            self._module = WasmModule.load(
-                _engine_for(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
-            )
+            engine = _engine_for(WasmConfig(**settings))
+            if compile_timeout is None and compile_memory is None:
+                self._module = WasmModule.load(engine, wasm, cache=len(wasm) >= _WORTH_CACHING and cache)
+            else:
+                self._module = _load_elsewhere(engine, wasm, cache, compile_timeout, compile_memory)
         linker = WasmLinker(self._module.engine)
         if not isinstance(imports, Mapping):
             raise TypeError(f"imports: expected a mapping of mappings, got {imports!r}")
@@ -599,6 +616,8 @@ def run_wasi(
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
     max_module_size: int | None = MAX_MODULE_SIZE,
+    compile_timeout: float | None = None,
+    compile_memory: int | None = None,
     imports: Imports = MappingProxyType({}),
     cache: Cache = True,
     check: bool = False,
@@ -632,6 +651,9 @@ def run_wasi(
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
+        compile_timeout: Seconds that compiling may take, for programs that nobody knows; it happens in a
+            process of its own then, as `Sandbox` says. ``None``, the default, is no limit.
+        compile_memory: Bytes of address space that compiling may take, likewise.
         imports: Python functions for what it imports beside WASI.
         cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
         check: Whether an exit code other than 0 raises.
@@ -641,8 +663,9 @@ def run_wasi(
 
     Raises:
         WasmTimeout: It ran for longer than ``timeout``.
-        LimitError: It is larger than ``max_module_size``, or asks for more to start with than it may have;
-            as `OutOfFuelError`, it used up its fuel.
+        LimitError: It is larger than ``max_module_size``, takes more than ``compile_timeout`` or
+            ``compile_memory``, or asks for more to start with than it may have; as `OutOfFuelError`, it
+            used up its fuel.
         WasmTrap: It trapped otherwise.
         WasmExit: It exited with a code other than 0, and ``check`` is set. These four carry what it did
             until then as ``.result``.
@@ -661,6 +684,8 @@ def run_wasi(
         fuel=fuel,
         max_output=max_output,
         max_module_size=max_module_size,
+        compile_timeout=compile_timeout,
+        compile_memory=compile_memory,
         cache=cache,
     )
     return sandbox.run(
@@ -725,13 +750,28 @@ def _limits_told() -> Iterator[None]:
         raise
 
 
-def _seconds(timeout: float | None) -> float | None:
+def _load_elsewhere(
+    engine: WasmEngine, wasm: bytes, cache: Cache, timeout: float | None, memory: int | None
+) -> WasmModule:
+    """What `WasmModule.load` gives, compiled within limits if that is needed."""
+    from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed
+    from .module_cache import ModuleCache  # noqa: PLC0415
+
+    compile_ = functools.partial(compile_elsewhere, timeout=timeout, memory=memory)
+    if cache is False:
+        return compile_(engine, wasm)
+    if not isinstance(cache, ModuleCache):
+        cache = ModuleCache(None if cache is True else cache)
+    return cache._load(engine, wasm, compile_)
+
+
+def _seconds(timeout: float | None, name: str = "timeout") -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout: expected seconds or None, got {timeout!r}")
+        raise TypeError(f"{name}: expected seconds or None, got {timeout!r}")
     if not 0 < timeout < 1e9:
-        raise ValueError(f"timeout: expected more than 0 seconds and less than 1e9, or None, got {timeout}")
+        raise ValueError(f"{name}: expected more than 0 seconds and less than 1e9, or None, got {timeout}")
     return float(timeout)
 
 

@@ -196,6 +196,9 @@ wasmtime_error_t *wrt_module_deserialize(
 wasmtime_error_t *wrt_module_deserialize_file(wasm_engine_t *engine, const char *path, wasmtime_module_t **out);
 void wrt_store_delete(wasmtime_store_t *store);
 
+/* Makes the system end this process with its parent, and says whether that is still `parent`. */
+bool wrt_end_with_parent(long parent);
+
 /* Whether `count` more threads with `stack` bytes of stack each can run at once: starts and ends them. */
 bool wrt_threads_can_start(size_t count, size_t stack);
 

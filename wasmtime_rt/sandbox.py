@@ -2,7 +2,7 @@
 
 A program sees what it is given and nothing else, and may take so much: seconds, bytes of memory, bytes of
 output, and a module of so many bytes to compile. All of that has a default. What a limit cannot reach is said
-where it is: the compiler, which nothing interrupts, and reading an inherited standard input.
+where it is: the compiler, which has limits of its own, and writing to an inherited output.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
 from ._record import Record
-from ._waiting import Waiter, define_waiting
+from ._waiting import WASI, Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
 from .errors import (
@@ -32,6 +32,7 @@ from .errors import (
     WasmtimeError,
 )
 from .instance import WasmExports, WasmInstance
+from .instance_pre import WasmInstancePre
 from .linker import WasmLinker
 from .memory import WasmMemory
 from .module import WasmModule, read_source
@@ -266,10 +267,13 @@ class Sandbox(WasmtimeResource):
             with ``epoch_interruption``, unless ``timeout`` is ``None``, and with ``consume_fuel`` if ``fuel``
             is given.
         imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
-        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Nothing
-            ends a program while it reads an inherited standard input that gives nothing.
+        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Waiting
+            counts, for time and for an inherited standard input. Not ended are a function in ``imports``
+            that takes long, and writing to an inherited output, or a file, that takes nothing.
         memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
-            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it.
+            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it, and
+            the engine tells nobody: no exception is raised, and what comes of it (an exit code, a message,
+            a trap such as ``unreachable``) is the program's own. ``peak_memory`` tells how far it came.
         fuel: Units of fuel for a run, about one for each instruction; ``None`` does not count it, which is
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
@@ -281,7 +285,7 @@ class Sandbox(WasmtimeResource):
             compiled in a process of its own, which is ended then; to start it takes a tenth of a second.
             Text is translated here before, in time in proportion to its size.
         compile_memory: Bytes of address space that compiling may take in that process, beyond what it has
-            to start with (RLIMIT_AS); some twenty times the module's size is enough for most.
+            to start with (RLIMIT_AS); forty times the module's size is enough for most.
         pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
             aside when the sandbox is made, and must hold as many instances as run at once.
         cache: Where compiled code is kept for later, as for `WasmModule.load`.
@@ -301,11 +305,13 @@ class Sandbox(WasmtimeResource):
     __slots__ = (
         "__weakref__",
         "_fuel",
+        "_imports",
         "_limits",
         "_max_output",
         "_module",
         "_name",
         "_prepared",
+        "_prepared_to_inherit",
         "_timeout",
     )
 
@@ -366,19 +372,20 @@ class Sandbox(WasmtimeResource):
                 self._module = WasmModule.load(engine, wasm, cache=len(wasm) >= _WORTH_CACHING and cache)
             else:
                 self._module = _load_elsewhere(engine, wasm, cache, compile_timeout, compile_memory)
+        self._imports: Imports | None = _checked(imports)
+        self._prepared = self._prepare(inherits_input=False)
+        self._prepared_to_inherit: WasmInstancePre | None = None
+
+    def _prepare(self, *, inherits_input: bool) -> WasmInstancePre:
+        if self._imports is None:
+            raise ClosedError("this Sandbox was closed")
         linker = WasmLinker(self._module.engine)
-        if not isinstance(imports, Mapping):
-            raise TypeError(f"imports: expected a mapping of mappings, got {imports!r}")
-        for name, functions in imports.items():
-            if not isinstance(functions, Mapping):
-                raise TypeError(
-                    f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}"
-                )
+        for name, functions in self._imports.items():
             for function, item in functions.items():
                 linker.define(name, function, item)
-        define_waiting(linker)
+        define_waiting(linker, inherits_input=inherits_input, without=self._imports.get(WASI, ()))
         linker.define_wasi()
-        self._prepared = linker.prepare(self._module)
+        return linker.prepare(self._module)
 
     @property
     def module(self) -> WasmModule:
@@ -522,8 +529,13 @@ class Sandbox(WasmtimeResource):
         return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
 
     def _instantiate(self, store: WasmStore) -> WasmInstance:
+        prepared = self._prepared
+        if store.data.inputs:  # it inherits its input
+            if self._prepared_to_inherit is None:
+                self._prepared_to_inherit = self._prepare(inherits_input=True)
+            prepared = self._prepared_to_inherit
         with _limits_told():
-            return self._prepared.instantiate(store)
+            return prepared.instantiate(store)
 
     def _open(
         self,
@@ -596,6 +608,7 @@ class Sandbox(WasmtimeResource):
     def close(self) -> None:
         """Let go of the module. What runs goes on."""
         self._prepared.close()
+        self._prepared_to_inherit = self._imports = None
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._name}{'' if self.is_valid else ' closed'}>"
@@ -640,13 +653,16 @@ def run_wasi(
         argv0: Its own name; by default that of the file.
         env: Its environment variables; ``"inherit"`` for those of this process.
         stdin: Its input: bytes, a ``pathlib.Path``, an open binary file, ``"inherit"``, or ``None`` for none.
+            An open file is read to its end before the program starts, for which there is no limit in time.
         stdout: Where its output goes: ``"capture"`` into the result, ``"inherit"``, ``"null"``, a
             ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
             They are read-only unless marked with `rw`.
-        timeout: Seconds that it may run, 60 by default; ``None`` is no limit.
-        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit.
+        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included; ``None`` is
+            no limit.
+        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
+            gives the program -1, and raises nothing here: what it makes of that is its own.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
@@ -748,6 +764,15 @@ def _limits_told() -> Iterator[None]:
                 if said.search(str(problem)):
                     raise LimitError(f"{limit}: {problem}", limit) from None
         raise
+
+
+def _checked(imports: Imports) -> Imports:
+    if not isinstance(imports, Mapping):
+        raise TypeError(f"imports: expected a mapping of mappings, got {imports!r}")
+    for name, functions in imports.items():
+        if not isinstance(functions, Mapping):
+            raise TypeError(f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}")
+    return {name: dict(functions) for name, functions in imports.items()}
 
 
 def _load_elsewhere(

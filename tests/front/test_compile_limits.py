@@ -121,7 +121,6 @@ def test_threads(processes):
     assert sorted(said) == [0, 1, 2, 3]
 
 
-@pytest.mark.skipif(threading.current_thread() is not threading.main_thread(), reason="signals")
 def test_ctrl_c_ends_both(processes):
     def interrupt():
         while not processes:

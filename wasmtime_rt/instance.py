@@ -72,10 +72,6 @@ class WasmExports(Mapping[str, WasmExtern]):
         found = self.__find(name, self.__types[name])
         return self.__cache.setdefault(name, found)
 
-    def _given(self) -> list[WasmExtern]:
-        """What was looked up."""
-        return list(self.__cache.values())
-
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_WasmExports__"):  # one of ours, not set yet: looking it up would not end
             raise AttributeError(name)
@@ -276,7 +272,7 @@ class WasmInstance(ByName, AbstractInstance):
         """Close this object and all exports that were taken out of it."""
         self.close()
         if self._exports is not None:
-            for item in self._exports._given():
+            for item in list(self._exports._WasmExports__cache.values()):  # what was looked up
                 if isinstance(item, StoreItem):
                     item.close()
 
@@ -300,12 +296,13 @@ class WasmInstance(ByName, AbstractInstance):
 
     @property
     def trapped(self) -> bool:
-        """Whether a call into its store, since it was made, ended in the middle of WebAssembly.
+        """Whether WebAssembly in its store, since it was made, was left in the middle.
 
-        That is a trap, the end of a time limit or of fuel, an interruption, an exit, or an exception that
-        a host function raised. What WebAssembly was doing then is half done: its shadow stack is not
-        unwound, locks stay taken, its allocator may be inside of a change. Calling on is possible, and what
-        comes of it is the program's matter; a `SandboxPool` does not.
+        A trap leaves it so, the end of a time limit or of fuel, an interruption, an exit, and an exception
+        that a host function raised; in a call, and in the start function of another instance, or its data
+        that did not fit. What the code was doing then is half done: its shadow stack is not unwound, locks
+        stay taken, its allocator may be inside of a change. Calling on is possible, and what comes of it is
+        the program's matter; a `SandboxPool` does not.
 
         It is told for the store as a whole, since instances call one another and the engine does not tell
         which of them were left: one that had no part in it says so too, and so does one whose host function

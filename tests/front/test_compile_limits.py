@@ -1,5 +1,6 @@
 """Compiling within limits: compile_timeout and compile_memory."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -218,6 +219,27 @@ def test_a_compiler_that_is_killed(processes):
     with pytest.raises(WasmtimeError, match="ended with status -9"):
         Sandbox(BOMB, compile_timeout=300)
     thread.join()
+
+
+@pytest.mark.skipif(not os.path.exists("/proc/self/fd"), reason="Linux tells of descriptors there")
+def test_it_leaves_nothing_open(monkeypatch):
+    def open_now():
+        gc.collect()  # a module that is gone takes its memory's image along
+        return len(os.listdir("/proc/self/fd"))
+
+    run_wasi(HELLO, cache=False, **PLENTY)
+    before = open_now()
+    run_wasi(HELLO, cache=False, **PLENTY)
+    with pytest.raises(LimitError):
+        Sandbox(BOMB, compile_timeout=0.3)
+    with pytest.raises(CompileError):
+        Sandbox(b"\0asm\1\0\0\0\1", **PLENTY)
+    monkeypatch.setattr(sys, "executable", "/nowhere")
+    with pytest.raises(WasmtimeError):
+        Sandbox(BOMB, compile_timeout=5)
+    assert open_now() == before
+    with pytest.raises(ChildProcessError):  # nor a process that nobody has asked after
+        os.waitpid(-1, os.WNOHANG)
 
 
 def test_what_is_wrong_is_refused():

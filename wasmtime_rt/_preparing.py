@@ -129,7 +129,9 @@ class Prepared:
         born = core.abandoned  # before: its start function runs
         handle = instantiate_prepared(store, core, self._pre.address, self._hosts)
         instance = _new(WasmInstance)
-        instance._store, instance._module, instance._handle, instance._born = store, module, handle, born
+        instance._store, instance._module, instance._handle = store, module, handle
+        if born:
+            instance._born = born
         instance._import_types = self._types
         if self._tables is not None:
             store._with_tables.append((handle, self._tables, self._types))

@@ -217,7 +217,8 @@ class WasmInstance(ByName, AbstractInstance):
     def _start(
         self, store: WasmStore, module: WasmModule, imports: bytearray, import_types: list[Any]
     ) -> None:
-        self._born = store._core.abandoned  # before: its start function runs
+        if born := store._core.abandoned:  # before: its start function runs
+            self._born = born
         try:
             handle = make_instance(store, module._handle, imports)
         except WasmtimeError as problem:

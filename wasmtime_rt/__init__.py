@@ -83,6 +83,7 @@ if TYPE_CHECKING:
     from .module_cache import ModuleCache
     from .refs import WasmArray, WasmExternalized, WasmRef, WasmStruct
     from .sandbox import Sandbox, SandboxInstance, WasiResult, run_wasi
+    from .sandbox_pool import SandboxLease, SandboxPool
     from .shared_memory import WasmSharedMemory
     from .store import StoreLimits, WasmStore
     from .table import WasmTable
@@ -147,6 +148,7 @@ _ROOMS = {
     "module_cache": "ModuleCache",
     "refs": "WasmArray WasmExternalized WasmRef WasmStruct",
     "sandbox": "Sandbox SandboxInstance WasiResult run_wasi",
+    "sandbox_pool": "SandboxLease SandboxPool",
     "shared_memory": "WasmSharedMemory",
     "store": "StoreLimits WasmStore",
     "table": "WasmTable",
@@ -267,6 +269,8 @@ __all__ = [
     # WASI, and programs in sandboxes
     "Sandbox",
     "SandboxInstance",
+    "SandboxLease",
+    "SandboxPool",
     "WasiResult",
     "run_wasi",
     "WasiConfig",

@@ -3,6 +3,10 @@
 A failed call can have up to five causes at once; they are looked at in this order: the exception that
 a host function or a signal handler raised, the WebAssembly exception that nothing caught, the exit
 status of a WASI program, the end of its time or an interruption, the trap code, the engine's message.
+
+All but one leave WebAssembly code in the middle, with its shadow stack, its locks and its allocator as they
+were: these are counted, and each instance knows the count at its birth (`WasmInstance.trapped`). Only a
+WebAssembly exception is unwound, by the language's own rules.
 """
 
 from __future__ import annotations
@@ -157,7 +161,7 @@ def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
 def failure(
     store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
 ) -> BaseException:
-    """The exception that a call ended with; ``error`` and ``trap`` are freed.
+    """The exception that a call ended with, which is counted; ``error`` and ``trap`` are freed.
 
     Args:
         store: The store that was entered.
@@ -166,6 +170,16 @@ def failure(
         trap: A ``wasm_trap_t *`` or ``NULL``.
         raised: The exception of a host function, if one raised during this call.
     """
+    try:
+        return _told(store, context, error, trap, raised)
+    except BaseException:
+        store._core.abandoned += 1  # nobody knows how it ended
+        raise
+
+
+def _told(
+    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
+) -> BaseException:
     vector = ffi.new("wasm_frame_vec_t *")
     code = None
     if trap != NULL:
@@ -189,6 +203,11 @@ def failure(
     held = raised._held if is_thrown(raised) else None
     if held is not None and held._store is store and (thrown is None or held != thrown._held):
         raised = None  # it was thrown, and WebAssembly caught it: this is another failure
+    unwound = thrown is not None and (raised is None or (held is not None and held == thrown._held))
+    # The engine always tells the frames. Without any and without a code, what failed was a host function that
+    # Python called, or a limit that refused an instance.
+    if not unwound and (frames or code is not None):
+        store._core.abandoned += 1
     if raised is not None:
         exact = any(type(raised) is kind for kind in _TRAPS)
         if is_thrown(raised) or (exact and isinstance(raised, WasmTrap) and not raised.frames):

@@ -130,6 +130,7 @@ class _Guard:
         number: The store's number: no two stores of a process have the same.
         engine: The ``wasm_engine_t *`` that it was made with, which it keeps.
         fuel_given: Units of fuel that the store has been given in all.
+        abandoned: How many calls have ended in the middle of WebAssembly: see `_failure`.
         depth: Entries of the thread that is inside.
         owner_thread: That thread, or 0.
     """
@@ -145,6 +146,7 @@ class _Guard:
         "_refs",
         "_store",
         "_views",
+        "abandoned",
         "caller",
         "closed",
         "depth",
@@ -166,6 +168,7 @@ class _Guard:
     depth: int
     engine: Any
     fuel_given: int
+    abandoned: int
     number: int
     hosts: dict[int, Any]
     objects: dict[int, object]
@@ -182,7 +185,7 @@ class _Guard:
         self._views: set[int] = set()
         self._store: Any = None
         self._epochs: Any = None
-        self._last_key = self.fuel_given = 0
+        self._last_key = self.fuel_given = self.abandoned = 0
         self.caller = None
         self.objects = {}
         self.hosts = {}

@@ -125,9 +125,13 @@ class Prepared:
                 check_wasi(store, self._wasi)
         if self._pre is None:
             return WasmInstance._made(store, module, *_linking.write_all(store, module, self._found))
-        handle = instantiate_prepared(store, store._core, self._pre.address, self._hosts)
+        core = store._core
+        born = core.abandoned  # before: its start function runs
+        handle = instantiate_prepared(store, core, self._pre.address, self._hosts)
         instance = _new(WasmInstance)
         instance._store, instance._module, instance._handle = store, module, handle
+        if born:
+            instance._born = born
         instance._import_types = self._types
         if self._tables is not None:
             store._with_tables.append((handle, self._tables, self._types))

@@ -15,6 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from ._child import die_quietly, interpreter
 from ._config_rules import cache_file
 from ._instructions import modules
 from .config import PoolingConfig, ProfilingStrategy, WasmConfig
@@ -26,20 +27,6 @@ if TYPE_CHECKING:
 #: Seconds after which a trial is given up.
 _PATIENCE = 60
 _TRIED_AT_MOST = 1024
-
-#: Run by the child. ``-I -S`` leaves it the standard library; it gets the parent's path for what cffi needs,
-#: and the package by its place, since a finder of the parent's may have found it.
-_CHILD = """
-import sys
-sys.path += sys.argv[2:]
-from importlib.util import module_from_spec, spec_from_file_location
-here = sys.argv[1]
-spec = spec_from_file_location("wasmtime_rt", here + "/__init__.py", submodule_search_locations=[here])
-sys.modules["wasmtime_rt"] = package = module_from_spec(spec)
-spec.loader.exec_module(package)
-from wasmtime_rt._trial import run
-run()
-"""
 
 #: A bit of everything that runs, so that what dies when it runs dies here.
 _MODULE = """
@@ -123,24 +110,13 @@ def _start(config: WasmConfig, wasm: bytes | None) -> CompletedProcess[str]:
 
     what = "this module and " if wasm is not None else ""
     why = f"{what}{config!r} must be tried in a process of their own before they may be used here: "
-    if not sys.executable or getattr(sys, "frozen", False):
-        raise WasmtimeError(why + "there is no sys.executable, or it is no Python interpreter")
+    command = interpreter(why, "_trial", [path for path in sys.path if isinstance(path, str)])
     settings = dict(config._given)
     if config.pooling_allocation_strategy is not None:  # as itself, not as a class of the user's
         settings["pooling_allocation_strategy"] = PoolingConfig(**config.pooling_allocation_strategy._given)
-    here = os.path.dirname(os.path.abspath(__file__))
     try:
         return subprocess.run(  # noqa: S603  our own interpreter
-            [
-                sys.executable,
-                "-I",
-                "-S",
-                "-B",
-                "-c",
-                _CHILD,
-                here,
-                *(p for p in sys.path if isinstance(p, str)),
-            ],
+            command,
             input=pickle.dumps((settings, wasm)).hex(),
             capture_output=True,
             encoding="utf-8",
@@ -239,7 +215,7 @@ def run() -> None:
 
     settings, wasm = pickle.loads(bytes.fromhex(sys.stdin.read()))  # noqa: S301
     config = WasmConfig(**settings)
-    _die_quietly()
+    die_quietly()
     _this_is_the_trial()
     print("begun", flush=True)
     before = _taken()
@@ -298,18 +274,6 @@ def _use(engine: Any) -> None:
     for name, *arguments in (("f", 1), ("grow",), ("outside",), ("divide", 0), ("deep",), ("f", 2)):
         with contextlib.suppress(WasmtimeError):
             instance.call(name, *arguments)
-
-
-def _die_quietly() -> None:
-    """Leave no core dump, and be the first to go when memory runs out."""
-    import contextlib  # noqa: PLC0415
-    import resource  # noqa: PLC0415
-
-    with contextlib.suppress(OSError, ValueError):
-        hard = resource.getrlimit(resource.RLIMIT_CORE)[1]
-        resource.setrlimit(resource.RLIMIT_CORE, (min(1, hard) if hard >= 0 else 1, hard))
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w") as score:
-        score.write("1000")
 
 
 def _taken() -> tuple[int, int, int]:

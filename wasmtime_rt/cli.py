@@ -211,6 +211,12 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--timeout", metavar="SECONDS", type=_positive, help="end it after so many seconds")
     run.add_argument("--fuel", metavar="N", type=_count, help="end it after about so many instructions")
     run.add_argument("--memory", metavar="SIZE", type=size, help="let its memory grow to so much: 512M, 1GiB")
+    run.add_argument(
+        "--compile-timeout", metavar="SECONDS", type=_positive, help="give up compiling after so many seconds"
+    )
+    run.add_argument(
+        "--compile-memory", metavar="SIZE", type=size, help="let compiling take so much memory: 512M, 1GiB"
+    )
     run.add_argument("--profile", metavar="FILE", help="write a profile for https://profiler.firefox.com")
 
 
@@ -351,6 +357,8 @@ def _run(arguments: argparse.Namespace) -> int:
             memory=arguments.memory,
             max_output=None,
             max_module_size=None,
+            compile_timeout=arguments.compile_timeout,
+            compile_memory=arguments.compile_memory,
             cache=_cache(arguments),
         )
     exported = {export.name: export.type for export in sandbox.module.exports}

@@ -260,7 +260,8 @@ class LimitError(WasmtimeError):
     """A limit of a sandbox refused it before it ran, or ended it.
 
     Attributes:
-        limit: Which: ``"fuel"``, ``"instances"``, ``"memory"``, ``"module_size"`` or ``"tables"``.
+        limit: Which: ``"compile_memory"``, ``"compile_timeout"``, ``"fuel"``, ``"instances"``, ``"memory"``,
+            ``"module_size"`` or ``"tables"``.
     """
 
     def __init__(self, message: str, limit: str = "") -> None:

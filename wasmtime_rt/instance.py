@@ -12,6 +12,7 @@ from ._hot import check_signals
 from ._hot import instantiate as make_instance
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
+from .externs import StoreItem
 from .func import WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
@@ -184,6 +185,7 @@ class WasmInstance(ByName, AbstractInstance):
     _exports: WasmExports | None = None
     _import_types: list[Any]
     _handle: bytes | None = None
+    _born = 0  # how many calls into the store had been abandoned by then
 
     def __init__(
         self,
@@ -215,6 +217,8 @@ class WasmInstance(ByName, AbstractInstance):
     def _start(
         self, store: WasmStore, module: WasmModule, imports: bytearray, import_types: list[Any]
     ) -> None:
+        if born := store._core.abandoned:  # before: its start function runs
+            self._born = born
         try:
             handle = make_instance(store, module._handle, imports)
         except WasmtimeError as problem:
@@ -256,6 +260,23 @@ class WasmInstance(ByName, AbstractInstance):
     def _find(self, name: str) -> WasmExtern:
         return self.exports[name]
 
+    # ---- For a while
+
+    def _lend(self) -> WasmInstance:
+        """Another object for the same instance, whose exports are objects of its own: see `_take_back`."""
+        lent = type(self).__new__(type(self))
+        lent._store, lent._module, lent._handle = self._store, self._module, self._live
+        lent._import_types, lent._born = self._import_types, self._born
+        return lent
+
+    def _take_back(self) -> None:
+        """Close this object and all exports that were taken out of it."""
+        self.close()
+        if self._exports is not None:
+            for item in list(self._exports._WasmExports__cache.values()):  # what was looked up
+                if isinstance(item, StoreItem):
+                    item.close()
+
     def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the function exported as ``name``, as a `WasmFunc` is called."""
         func = self.get_func(name)
@@ -273,6 +294,24 @@ class WasmInstance(ByName, AbstractInstance):
     def is_valid(self) -> bool:
         """Whether neither it nor its store was closed."""
         return self._handle is not None and self._store.is_valid
+
+    @property
+    def trapped(self) -> bool:
+        """Whether WebAssembly in its store, since it was made, was left in the middle.
+
+        A trap leaves it so, the end of a time limit or of fuel, an interruption, an exit, and an exception
+        that a host function raised; in a call, and in the start function of another instance, or its data
+        that did not fit. What the code was doing then is half done: its shadow stack is not unwound, locks
+        stay taken, its allocator may be inside of a change. Calling on is possible, and what comes of it is
+        the program's matter; a `SandboxPool` does not.
+
+        It is told for the store as a whole, since instances call one another and the engine does not tell
+        which of them were left: one that had no part in it says so too, and so does one whose host function
+        caught the exception of a call that it had made itself. Not counted is a WebAssembly exception, which
+        is a regular way to leave; and what goes wrong without WebAssembly, such as a host function that
+        Python calls, or an instance that a limit refuses. It still tells after either was closed.
+        """
+        return self._store is not None and self._store._core.abandoned != self._born
 
     def close(self) -> None:
         """Refuse further use of this object. The store keeps the instance until the store is closed."""

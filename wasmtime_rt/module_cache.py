@@ -84,15 +84,20 @@ class ModuleCache:
             OSError: It is a path that cannot be read. What is wrong with the cache raises nothing.
             TypeError: An argument is of the wrong type.
         """
+        return self._load(engine, source, WasmModule)
+
+    def _load(
+        self, engine: WasmEngine, source: Source, compile_: Callable[[WasmEngine, bytes], WasmModule]
+    ) -> WasmModule:
         check_engine(engine)
         wasm = read_source(source)
         digest = _stamp.digest_of((memoryview(wasm),)).hex()
         path = self._path(engine, digest) if self._is_safe() else None
         if path is None:
-            return WasmModule(engine, wasm)
+            return compile_(engine, wasm)
         found = _read(engine, path, digest)
         if found is None:
-            found = WasmModule(engine, wasm)
+            found = compile_(engine, wasm)
             self._write(path, found._serialized(digest))
         return found
 

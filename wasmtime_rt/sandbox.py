@@ -2,12 +2,13 @@
 
 A program sees what it is given and nothing else, and may take so much: seconds, bytes of memory, bytes of
 output, and a module of so many bytes to compile. All of that has a default. What a limit cannot reach is said
-where it is: the compiler, which nothing interrupts, and reading an inherited standard input.
+where it is: the compiler, which has limits of its own, and writing to an inherited output.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import os
 import re
@@ -20,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
 from ._record import Record
-from ._waiting import Waiter, define_waiting
+from ._waiting import WASI, Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
 from .errors import (
@@ -31,6 +32,7 @@ from .errors import (
     WasmtimeError,
 )
 from .instance import WasmExports, WasmInstance
+from .instance_pre import WasmInstancePre
 from .linker import WasmLinker
 from .memory import WasmMemory
 from .module import WasmModule, read_source
@@ -40,6 +42,7 @@ from .wasi import HostDir, Input, Output, WasiConfig
 
 if TYPE_CHECKING:
     from .module_cache import ModuleCache
+    from .sandbox_pool import SandboxPool
 
 Program: TypeAlias = Union[str, "os.PathLike[str]", bytes, bytearray, memoryview, WasmModule]
 """The path of a file, the bytes of a module (or of WAT), or a module that was compiled already."""
@@ -95,10 +98,22 @@ class WasiResult(Record):
     peak_memory: int | None
 
 
+class _Captured:
+    """Output that is kept, in what counts at the time."""
+
+    __slots__ = ("into",)
+
+    def __init__(self) -> None:
+        self.into = io.BytesIO()
+
+    def write(self, data: bytes) -> None:
+        self.into.write(data)
+
+
 class SandboxInstance(WasmtimeResource):
     """A program that is alive in a store of its own: `Sandbox.start` makes it.
 
-    One thread at a time may use it. After a trap its state is whatever the trap left.
+    One thread at a time may use it. After a trap its state is whatever the trap left: `trapped` tells.
 
     >>> library = b'''(module (memory (export "memory") 1) (global $n (mut i32) (i32.const 0))
     ...     (func (export "_initialize") (global.set $n (i32.const 40)))
@@ -110,8 +125,11 @@ class SandboxInstance(WasmtimeResource):
 
     __slots__ = (
         "__weakref__",
+        "_captured",
         "_duration",
         "_exit_code",
+        "_fuel",
+        "_fuel_before",
         "_instance",
         "_outputs",
         "_store",
@@ -122,7 +140,10 @@ class SandboxInstance(WasmtimeResource):
     _store: WasmStore
     _instance: WasmInstance | None
     _waiter: Waiter
+    _captured: dict[str, _Captured]
     _outputs: dict[str, io.BytesIO]
+    _fuel: int | None
+    _fuel_before: int
     _timeout: float | None
     _duration: float
     _exit_code: int | None
@@ -161,18 +182,28 @@ class SandboxInstance(WasmtimeResource):
             WasmTrap: It trapped.
             BaseException: What a call of a `WasmFunc` raises.
         """
-        func = self.instance.get_func(name)
+        return self._call(name, args, timeout)
+
+    def _call(self, name: str, args: tuple[Any, ...], timeout: float | EllipsisType | None) -> Any:
+        if self._instance is None:
+            raise ClosedError("this SandboxInstance has not started")
+        func = self._instance.get_func(name)
         with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
             return func(*args)
 
     @property
     def result(self) -> WasiResult:
         """What it did until now."""
+        return self._result()
+
+    def _result(self) -> WasiResult:
         store, taken = self._store, None
         with contextlib.suppress(WasmtimeError):
             memory = None if self._instance is None else self._instance.exports.get("memory")
             taken = memory.data_size if isinstance(memory, WasmMemory) else None
-        fuel = store.fuel_consumed if store.engine.config.consume_fuel and store.is_valid else None
+        fuel = None
+        if store.engine.config.consume_fuel and store.is_valid:
+            fuel = store.fuel_consumed - self._fuel_before
         stdout, stderr = (
             self._outputs[name].getvalue() if name in self._outputs else None for name in ("stdout", "stderr")
         )
@@ -199,6 +230,11 @@ class SandboxInstance(WasmtimeResource):
             self._duration += time.monotonic() - began
         finally:
             waiter.began = waiter.deadline = None
+
+    @property
+    def trapped(self) -> bool:
+        """Whether a call ended in the middle of it, by a trap, a limit or an exit: `WasmInstance.trapped`."""
+        return self._instance is not None and self._instance.trapped
 
     @property
     def is_valid(self) -> bool:
@@ -231,38 +267,51 @@ class Sandbox(WasmtimeResource):
             with ``epoch_interruption``, unless ``timeout`` is ``None``, and with ``consume_fuel`` if ``fuel``
             is given.
         imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
-        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Nothing
-            ends a program while it reads an inherited standard input that gives nothing.
+        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Waiting
+            counts, for time and for an inherited standard input. Not ended are a function in ``imports``
+            that takes long, and writing to an inherited output, or a file, that takes nothing.
         memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
-            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it.
+            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it, and
+            the engine tells nobody: no exception is raised, and what comes of it (an exit code, a message,
+            a trap such as ``unreachable``) is the program's own. ``peak_memory`` tells how far it came.
         fuel: Units of fuel for a run, about one for each instruction; ``None`` does not count it, which is
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled; ``None`` is no limit. Compiling takes time
-            and memory in proportion, and no timeout ends it.
+            and memory in proportion for what compilers make; a hostile module of a few megabytes can take
+            minutes, which ``timeout`` does not end.
+        compile_timeout: Seconds that compiling may take. With this or the next, what is not in the cache is
+            compiled in a process of its own, which is ended then; to start it takes a tenth of a second.
+            Text is translated here before, in time in proportion to its size.
+        compile_memory: Bytes of address space that compiling may take in that process, beyond what it has
+            to start with (RLIMIT_AS); forty times the module's size is enough for most.
         pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
             aside when the sandbox is made, and must hold as many instances as run at once.
         cache: Where compiled code is kept for later, as for `WasmModule.load`.
 
     Raises:
         CompileError: It is not a valid module.
-        LimitError: It is larger than ``max_module_size``.
+        LimitError: It is larger than ``max_module_size``, or takes longer or more memory to compile than it
+            may: ``.limit`` tells which.
         LinkError: It imports what is neither WASI nor in ``imports``; the text lists all of that.
-        MisuseError: The engine of a `WasmModule` cannot do what is asked for.
+        MisuseError: The engine of a `WasmModule` cannot do what is asked for, or it is compiled already.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
         ValueError: A limit is negative.
+        WasmtimeError: The process for compiling cannot be started, or ended by itself.
     """
 
     __slots__ = (
         "__weakref__",
         "_fuel",
+        "_imports",
         "_limits",
         "_max_output",
         "_module",
         "_name",
         "_prepared",
+        "_prepared_to_inherit",
         "_timeout",
     )
 
@@ -276,6 +325,8 @@ class Sandbox(WasmtimeResource):
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
         max_module_size: int | None = MAX_MODULE_SIZE,
+        compile_timeout: float | None = None,
+        compile_memory: int | None = None,
         pooling: PoolingConfig | None = None,
         cache: Cache = True,
     ) -> None:
@@ -288,8 +339,12 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
+        compile_timeout = _seconds(compile_timeout, "compile_timeout")
+        compile_memory = _count("compile_memory", compile_memory)
         self._name = "program"
         if isinstance(program, WasmModule):
+            if compile_timeout is not None or compile_memory is not None:
+                raise MisuseError("compile_timeout and compile_memory: a WasmModule is compiled already")
             config = program.engine.config
             if timeout is not None and not config.epoch_interruption:
                 raise MisuseError(
@@ -312,22 +367,25 @@ class Sandbox(WasmtimeResource):
             if isinstance(program, (str, os.PathLike)):
                 self._name = os.path.basename(program)
             wasm = _read(program, _count("max_module_size", max_module_size))
-            self._module = WasmModule.load(
-                _engine_for(WasmConfig(**settings)), wasm, cache=len(wasm) >= _WORTH_CACHING and cache
-            )
+            engine = _engine_for(WasmConfig(**settings))
+            if compile_timeout is None and compile_memory is None:
+                self._module = WasmModule.load(engine, wasm, cache=len(wasm) >= _WORTH_CACHING and cache)
+            else:
+                self._module = _load_elsewhere(engine, wasm, cache, compile_timeout, compile_memory)
+        self._imports: Imports | None = _checked(imports)
+        self._prepared = self._prepare(inherits_input=False)
+        self._prepared_to_inherit: WasmInstancePre | None = None
+
+    def _prepare(self, *, inherits_input: bool) -> WasmInstancePre:
+        if self._imports is None:
+            raise ClosedError("this Sandbox was closed")
         linker = WasmLinker(self._module.engine)
-        if not isinstance(imports, Mapping):
-            raise TypeError(f"imports: expected a mapping of mappings, got {imports!r}")
-        for name, functions in imports.items():
-            if not isinstance(functions, Mapping):
-                raise TypeError(
-                    f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}"
-                )
+        for name, functions in self._imports.items():
             for function, item in functions.items():
                 linker.define(name, function, item)
-        define_waiting(linker)
+        define_waiting(linker, inherits_input=inherits_input, without=self._imports.get(WASI, ()))
         linker.define_wasi()
-        self._prepared = linker.prepare(self._module)
+        return linker.prepare(self._module)
 
     @property
     def module(self) -> WasmModule:
@@ -413,9 +471,71 @@ class Sandbox(WasmtimeResource):
             raise
         return program
 
+    def pool(
+        self,
+        args: Sequence[str | os.PathLike[str]] = (),
+        *,
+        max_idle: int = 8,
+        max_uses: int | None = None,
+        argv0: str | None = None,
+        env: Mapping[str, str] | str | None = None,
+        stdin: Input = None,
+        stdout: Output = "capture",
+        stderr: Output = "capture",
+        mounts: Mapping[str, HostDir] | None = None,
+        timeout: float | EllipsisType | None = ...,
+        memory: int | EllipsisType | None = ...,
+        fuel: int | EllipsisType | None = ...,
+        max_output: int | EllipsisType | None = ...,
+    ) -> SandboxPool:
+        """Keep instances for use after use, for servers that call a library and would start one each time.
+
+        >>> library = b'''(module (func (export "add") (param i32 i32) (result i32)
+        ...     (i32.add (local.get 0) (local.get 1))))'''
+        >>> with Sandbox(library).pool(max_idle=4) as pool:
+        ...     with pool.take() as program:
+        ...         program.call("add", 2, 3)
+        5
+
+        Args:
+            args: Arguments, as for `start`, for each instance when it starts.
+            max_idle: How many instances are kept while nobody uses them. Any number may be in use.
+            max_uses: After how many uses an instance is closed; ``None`` is no limit.
+            argv0: As for `start`.
+            env: As for `start`.
+            stdin: Each instance has its own, from the beginning; an open file is read now.
+            stdout: A callable or file gets the output of all instances, from the threads that use them. A
+                path is refused: instances would overwrite each other's output.
+            stderr: The same for errors.
+            mounts: As for `start`. Instances share the folders.
+            timeout: Seconds for each call.
+            memory: As for `start`: bytes for each instance.
+            fuel: Units of fuel for each use.
+            max_output: Bytes of ``stdout``, and of ``stderr``, that are taken in each use.
+
+        Raises:
+            ClosedError: The sandbox was closed.
+            TypeError: An argument is of the wrong type.
+            ValueError: A number is out of range; an output is a path.
+        """
+        from .sandbox_pool import SandboxPool  # noqa: PLC0415  which imports this module
+
+        if not self.is_valid:
+            raise ClosedError("this Sandbox was closed")
+        given = {
+            "argv0": argv0, "env": env, "stdin": stdin, "stdout": stdout, "stderr": stderr, "mounts": mounts,
+            "timeout": timeout, "memory": memory, "fuel": fuel, "max_output": max_output,
+        }  # fmt: skip
+        return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
+
     def _instantiate(self, store: WasmStore) -> WasmInstance:
+        prepared = self._prepared
+        if store.data.inputs:  # it inherits its input
+            if self._prepared_to_inherit is None:
+                self._prepared_to_inherit = self._prepare(inherits_input=True)
+            prepared = self._prepared_to_inherit
         with _limits_told():
-            return self._prepared.instantiate(store)
+            return prepared.instantiate(store)
 
     def _open(
         self,
@@ -440,7 +560,8 @@ class Sandbox(WasmtimeResource):
             raise TypeError(f"mounts: expected a mapping of folders, got {mounts!r}")
         program = SandboxInstance.__new__(SandboxInstance)
         program._timeout = self._timeout if timeout is ... else _seconds(timeout)
-        program._duration, program._exit_code, program._instance, program._outputs = 0.0, None, None, {}
+        program._duration, program._exit_code, program._instance = 0.0, None, None
+        program._outputs, program._captured = {}, {}
         if program._timeout is not None and not self._module.engine.config.epoch_interruption:
             raise MisuseError(
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
@@ -455,7 +576,8 @@ class Sandbox(WasmtimeResource):
             limits = limits._replace(memory_size=_count("memory", memory))
         for name, output in (("stdout", stdout), ("stderr", stderr)):
             if isinstance(output, str) and output == "capture":
-                program._outputs[name] = io.BytesIO()
+                captured = program._captured[name] = _Captured()
+                program._outputs[name] = captured.into
         if isinstance(stdin, os.PathLike):
             with contextlib.suppress(OSError):
                 if stat.S_ISFIFO(os.stat(stdin).st_mode):
@@ -464,8 +586,8 @@ class Sandbox(WasmtimeResource):
             argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
             env={} if env is None else env,
             stdin=stdin,
-            stdout=program._outputs.get("stdout", stdout),
-            stderr=program._outputs.get("stderr", stderr),
+            stdout=program._captured.get("stdout", stdout),
+            stderr=program._captured.get("stderr", stderr),
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
         )
@@ -473,6 +595,7 @@ class Sandbox(WasmtimeResource):
         program._store = store = WasmStore(
             self._module.engine, data=program._waiter, wasi=wasi, limits=limits
         )
+        program._fuel, program._fuel_before = fuel, 0
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
         return program
@@ -485,6 +608,7 @@ class Sandbox(WasmtimeResource):
     def close(self) -> None:
         """Let go of the module. What runs goes on."""
         self._prepared.close()
+        self._prepared_to_inherit = self._imports = None
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._name}{'' if self.is_valid else ' closed'}>"
@@ -505,6 +629,8 @@ def run_wasi(
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
     max_module_size: int | None = MAX_MODULE_SIZE,
+    compile_timeout: float | None = None,
+    compile_memory: int | None = None,
     imports: Imports = MappingProxyType({}),
     cache: Cache = True,
     check: bool = False,
@@ -527,17 +653,23 @@ def run_wasi(
         argv0: Its own name; by default that of the file.
         env: Its environment variables; ``"inherit"`` for those of this process.
         stdin: Its input: bytes, a ``pathlib.Path``, an open binary file, ``"inherit"``, or ``None`` for none.
+            An open file is read to its end before the program starts, for which there is no limit in time.
         stdout: Where its output goes: ``"capture"`` into the result, ``"inherit"``, ``"null"``, a
             ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
             They are read-only unless marked with `rw`.
-        timeout: Seconds that it may run, 60 by default; ``None`` is no limit.
-        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit.
+        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included; ``None`` is
+            no limit.
+        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
+            gives the program -1, and raises nothing here: what it makes of that is its own.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
+        compile_timeout: Seconds that compiling may take, for programs that nobody knows; it happens in a
+            process of its own then, as `Sandbox` says. ``None``, the default, is no limit.
+        compile_memory: Bytes of address space that compiling may take, likewise.
         imports: Python functions for what it imports beside WASI.
         cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
         check: Whether an exit code other than 0 raises.
@@ -547,8 +679,9 @@ def run_wasi(
 
     Raises:
         WasmTimeout: It ran for longer than ``timeout``.
-        LimitError: It is larger than ``max_module_size``, or asks for more to start with than it may have;
-            as `OutOfFuelError`, it used up its fuel.
+        LimitError: It is larger than ``max_module_size``, takes more than ``compile_timeout`` or
+            ``compile_memory``, or asks for more to start with than it may have; as `OutOfFuelError`, it
+            used up its fuel.
         WasmTrap: It trapped otherwise.
         WasmExit: It exited with a code other than 0, and ``check`` is set. These four carry what it did
             until then as ``.result``.
@@ -567,6 +700,8 @@ def run_wasi(
         fuel=fuel,
         max_output=max_output,
         max_module_size=max_module_size,
+        compile_timeout=compile_timeout,
+        compile_memory=compile_memory,
         cache=cache,
     )
     return sandbox.run(
@@ -631,13 +766,37 @@ def _limits_told() -> Iterator[None]:
         raise
 
 
-def _seconds(timeout: float | None) -> float | None:
+def _checked(imports: Imports) -> Imports:
+    if not isinstance(imports, Mapping):
+        raise TypeError(f"imports: expected a mapping of mappings, got {imports!r}")
+    for name, functions in imports.items():
+        if not isinstance(functions, Mapping):
+            raise TypeError(f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}")
+    return {name: dict(functions) for name, functions in imports.items()}
+
+
+def _load_elsewhere(
+    engine: WasmEngine, wasm: bytes, cache: Cache, timeout: float | None, memory: int | None
+) -> WasmModule:
+    """What `WasmModule.load` gives, compiled within limits if that is needed."""
+    from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed
+    from .module_cache import ModuleCache  # noqa: PLC0415
+
+    compile_ = functools.partial(compile_elsewhere, timeout=timeout, memory=memory)
+    if cache is False:
+        return compile_(engine, wasm)
+    if not isinstance(cache, ModuleCache):
+        cache = ModuleCache(None if cache is True else cache)
+    return cache._load(engine, wasm, compile_)
+
+
+def _seconds(timeout: float | None, name: str = "timeout") -> float | None:
     if timeout is None:
         return None
     if isinstance(timeout, bool) or not isinstance(timeout, (int, float)):
-        raise TypeError(f"timeout: expected seconds or None, got {timeout!r}")
+        raise TypeError(f"{name}: expected seconds or None, got {timeout!r}")
     if not 0 < timeout < 1e9:
-        raise ValueError(f"timeout: expected more than 0 seconds and less than 1e9, or None, got {timeout}")
+        raise ValueError(f"{name}: expected more than 0 seconds and less than 1e9, or None, got {timeout}")
     return float(timeout)
 
 

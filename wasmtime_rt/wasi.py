@@ -310,6 +310,11 @@ class WasiStreams:
         """The names of the streams that went beyond their limit."""
         return tuple(name for name, sink in self._sinks.items() if lib.wrt_sink_truncated(sink))
 
+    def renew(self) -> None:
+        """Let the program write as much as at the start again."""
+        for sink in self._sinks.values():
+            lib.wrt_sink_renew(sink, _NO_LIMIT if self._limit is None else self._limit)
+
     def drain(self) -> None:
         """Hand over what the program has written. Runs in the guard, when a call ends.
 

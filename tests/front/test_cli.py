@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from compile_bombs import branches
 from front_programs import (
     CAT,
     ECHO_ARGUMENTS,
@@ -119,6 +120,20 @@ def test_limits_end_programs(command, program):
     status, _, err = command("run", "--memory", "1k", program(HELLO))
     assert (status, err.count("\n")) == (cli.CANNOT_RUN, 1)
     assert "memory" in err
+
+
+def test_limits_hold_for_compiling(command, program, tmp_path):
+    bomb = tmp_path / "bomb.wasm"
+    bomb.write_bytes(branches(500, 200))
+    for options, text in (
+        (("--compile-timeout", "1"), "longer than 1 seconds"),
+        (("--compile-memory", "8M"), "more than 8388608 bytes"),
+    ):
+        status, out, err = command("run", *options, str(bomb))
+        assert (status, out, err.count("\n")) == (cli.CANNOT_RUN, "", 1)
+        assert text in err
+    options = ("--compile-timeout", "60", "--compile-memory", "1G")
+    assert command("run", *options, program(HELLO))[:2] == (0, "hello\n")
 
 
 def test_a_trap_is_one_line_and_its_traceback_is_verbose(command, program):

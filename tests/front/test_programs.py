@@ -1,11 +1,13 @@
-"""Programs that others compiled, from Rust and C: resvg, MicroPython, and on demand Yosys and what Zig makes."""
+"""Programs that others compiled, from Rust, C and Go: resvg, MicroPython; on demand Yosys, esbuild, and what Zig makes."""
 
 import importlib.util
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
+import tarfile
 import zlib
 from pathlib import Path
 
@@ -109,7 +111,16 @@ def micropython(cache):
             hooks.setdefault(wanted.module, {})[wanted.name] = lambda *_: 0
 
     def run(script, **settings):
-        return run_wasi(program, ["-c", script], argv0="micropython", imports=hooks, cache=cache, **settings)
+        return run_wasi(
+            program,
+            ["-c", script],
+            argv0="micropython",
+            imports=hooks,
+            cache=cache,
+            compile_timeout=300,
+            compile_memory=300 << 20,
+            **settings,
+        )
 
     return run
 
@@ -217,3 +228,65 @@ def test_a_c_program_compiled_here(tmp_path):
     assert escape not in {"out", ""}
     assert (result.exit_code, result.stderr) == (130, b"done\n")
     assert result.duration > 0.02
+
+
+# ---- esbuild, from Go
+
+ESBUILD = "@esbuild/wasi-preview1@0.27.2"
+
+
+@pytest.fixture(scope="module")
+def esbuild(tmp_path_factory, cache):
+    """A function that runs esbuild, whose twenty megabytes are compiled within limits."""
+    npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("esbuild")
+    if npm is None:
+        pytest.skip("npm is not installed")
+    packed = subprocess.run(
+        [npm, "pack", "--silent", ESBUILD], cwd=folder, capture_output=True, text=True, check=False
+    )
+    if packed.returncode != 0:
+        pytest.skip(f"npm cannot get {ESBUILD}: {packed.stderr[-200:]}")
+    with tarfile.open(folder / packed.stdout.split()[-1]) as archive:
+        program = folder / "esbuild.wasm"
+        program.write_bytes(archive.extractfile("package/esbuild.wasm").read())
+
+    def run(*arguments, **settings):
+        return run_wasi(
+            program, arguments, cache=cache, compile_timeout=600, compile_memory=1 << 30, **settings
+        )
+
+    return run
+
+
+@pytest.mark.slow
+def test_esbuild_bundles_a_folder(tmp_path, esbuild):
+    (tmp_path / "a.js").write_text(
+        "import { twice } from './b.js'\nconst unused = 5\n"
+        "export function greet(name) { const text = 'hello ' + name; return twice(text) }\n"
+    )
+    (tmp_path / "b.js").write_text("export const twice = (text) => text + text\n")
+    options = ("/a.js", "--bundle", "--minify", "--format=esm")
+    result = esbuild(*options, mounts={"/": tmp_path})
+    assert (result.exit_code, result.stderr) == (0, b"")
+    text = result.stdout.decode()
+    assert "import" not in text
+    assert "unused" not in text
+    assert text.startswith("var ")
+    assert text.endswith(" as greet};\n")
+    refused = esbuild(*options, "--outfile=/o.js", mounts={"/": tmp_path})
+    assert refused.exit_code == 1
+    assert sorted(os.listdir(tmp_path)) == ["a.js", "b.js"]
+    written = esbuild(*options, "--outfile=/o.js", mounts={"/": rw(tmp_path)}, check=True)
+    assert written.stdout == b""
+    assert (tmp_path / "o.js").read_text() == text
+
+
+@pytest.mark.slow
+def test_esbuild_minifies_its_input(esbuild):
+    result = esbuild("--minify", "--loader=ts", stdin=b"let x: number = 1 + 2; console.log( x )")
+    assert (result.exit_code, result.stdout) == (0, b"let x=3;console.log(x);\n")
+    wrong = esbuild("--loader=js", stdin=b"let x = ;")
+    assert wrong.exit_code == 1
+    assert b'Unexpected ";"' in wrong.stderr
+    with pytest.raises(WasmTimeout):
+        esbuild("--minify", stdin=b"let x = 1;" * 200_000, timeout=0.1)

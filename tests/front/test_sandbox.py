@@ -5,7 +5,7 @@ import threading
 import weakref
 
 import pytest
-from front_programs import CAT, ECHO_ARGUMENTS, HELLO, SPIN, TRAP, calls, exits, sleeps
+from front_programs import CAT, ECHO_ARGUMENTS, HELLO, SPIN, TRAP, exits, sleeps
 
 from wasmtime_rt import (
     ClosedError,
@@ -215,26 +215,6 @@ def test_a_library_within_a_library():
 
     assert Sandbox(source, imports={"env": {"run": run}}).run().exit_code == 0
     assert got == [b"hello\n"]
-
-
-def test_waiting_for_an_inherited_input_is_left_to_the_engine(tmp_path, monkeypatch):
-    import os
-
-    read_end, write_end = os.pipe()
-    saved = os.dup(0)
-    os.dup2(read_end, 0)
-    try:
-        os.write(write_end, b"x")
-        program = Sandbox(calls("poll_oneoff", "fd_read")).start(stdin="inherit")
-        memory = program.exports.memory
-        memory.write(1000, (7).to_bytes(8, "little") + b"\x01" + bytes(39))  # for reading, descriptor 0
-        assert program.call("poll_oneoff", 1000, 2000, 1, 3000) == 0
-        assert memory.read_u32(3000) == 1
-        assert memory.read(2000, 8) == (7).to_bytes(8, "little")
-    finally:
-        os.dup2(saved, 0)
-        for fd in (saved, read_end, write_end):
-            os.close(fd)
 
 
 def test_an_instance_comes_from_start_only():

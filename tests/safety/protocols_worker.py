@@ -77,6 +77,8 @@ SAMPLES = {
     "RegallocAlgorithm": lambda o: w.RegallocAlgorithm.BACKTRACKING,
     "Sandbox": lambda o: w.Sandbox(b"(module)", cache=False),
     "SandboxInstance": lambda o: w.Sandbox(b'(module (func (export "_initialize")))', cache=False).start(),
+    "SandboxLease": lambda o: w.Sandbox(b'(module (func (export "_initialize")))', cache=False).pool().take(),
+    "SandboxPool": lambda o: w.Sandbox(b"(module)", cache=False).pool(),
     "StoreDeadline": lambda o: o.store.deadline(5),
     "StoreLimits": lambda o: w.StoreLimits(memory_size=5),
     "StoreProfile": lambda o: o.store.profile(os.devnull),
@@ -138,7 +140,7 @@ SAMPLES = {
 }
 #: What lives in the process: not to be copied. All else is a value, that comes back equal.
 HANDLES = {
-    "Sandbox", "SandboxInstance", "StoreDeadline", "StoreProfile", "TypedFunc", "WasmArray", "WasmCaller", "WasmExports", "WasmExternalized", "WasmFunc", "WasmGlobal", "WasmInstance",
+    "Sandbox", "SandboxInstance", "SandboxLease", "SandboxPool", "StoreDeadline", "StoreProfile", "TypedFunc", "WasmArray", "WasmCaller", "WasmExports", "WasmExternalized", "WasmFunc", "WasmGlobal", "WasmInstance",
     "WasmInstancePre", "WasmLinker", "WasmMemory", "WasmSharedMemory", "WasmStore", "WasmStruct", "WasmTable", "WasmTag",
     "WasmException",
 }  # fmt: skip
@@ -336,7 +338,7 @@ def looked_at(c, world):
         "is_valid": lambda v: getattr(v, "is_valid", None), "store": lambda v: getattr(v, "store", None),
         "isinstance": lambda v: isinstance(v, c.kind),
     }  # fmt: skip
-    if c.name == "WasmCaller":
+    if c.name in {"SandboxLease", "WasmCaller"}:
         del looks["store"]  # which it has no more
     if type(made).__hash__ is not None and c.name not in {"WasiConfig", "WasmExports"}:
         looks["hash"] = hash

@@ -381,3 +381,56 @@ def test_nothing_is_left_behind_by_forks(script):
         check("descriptors, threads", before == (len(os.listdir("/proc/self/fd")), len(os.listdir("/proc/self/task"))))
         """,
     )
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_child_has_none_of_the_idle_instances_of_a_pool(script, backend):
+    forked(
+        script,
+        """
+        pool = w.Sandbox(b'''(module (global $n (mut i32) (i32.const 0)) (func (export "count") (result i32)
+            (global.set $n (i32.add (global.get $n) (i32.const 1))) (global.get $n)))''', cache=False).pool()
+        def count():
+            with pool.take() as program:
+                return program.call("count")
+        check("warm", [count(), count()] == [1, 2])
+        def own():
+            assert pool.idle == 0
+            assert [count(), count()] == [1, 2]
+        in_child("its own", own, 20)
+        check("the parent's", count() == 3)
+        with pool.take() as program:
+            def uses():
+                assert program.call("count") == 4
+                program.close()
+                assert pool.idle == 1 and count() == 5
+            in_child("in use", uses, 20)
+            check("the parent's in use", program.call("count") == 4)
+        go_on = True
+        def hammer():
+            while go_on:
+                count()
+        threads = [threading.Thread(target=hammer) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for n in range(30):
+            in_child(f"beside threads {n}", own, 20)
+        go_on = False
+        for thread in threads:
+            thread.join()
+
+        wasi = w.Sandbox(PROGRAM.encode(), imports={"": {"h": lambda: None}}, cache=False).pool()
+        with wasi.take() as program:
+            check("says", program.call("say") == 0 and program.result.stdout == b"hi")
+        def refuses():
+            for _ in range(2):
+                try:
+                    wasi.take()
+                except w.ForkError:
+                    continue
+                raise AssertionError("was allowed")
+        in_child("WASI", refuses, 20)
+        check("the parent goes on", wasi.idle == 1)
+        """,
+        backend,
+    )

@@ -630,6 +630,30 @@ def _program(world, rng):
     return world.healthy("sandbox", rng).start(stdin=b"some input", stdout=stdout, mounts={"/": world.folder})
 
 
+@maker("sandbox_pool")
+def _sandbox_pool(world, rng):
+    return world.healthy("sandbox", rng).pool(
+        max_idle=rng.randrange(3),
+        max_uses=rng.choice((None, 2)),
+        stdout=rng.choice(("capture", world.host(rng))),
+    )
+
+
+@rule(2)
+def take_program(world, rng):
+    world.keep("program", world.pick("sandbox_pool", rng).take())
+
+
+@rule()
+def use_pool(world, rng):
+    with world.pick("sandbox_pool", rng).take() as program:
+        name, item = rng.choice(list(program.exports.items()))
+        world.keep("program", program)
+        if isinstance(item, w.WasmFunc):
+            program.call(name, *(world.value(valtype, rng) for valtype in item.type.params))
+    world.check("ended", not program.is_valid)
+
+
 @rule(2)
 def run_program(world, rng):
     if rng.random() < 0.3:

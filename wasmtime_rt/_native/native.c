@@ -271,3 +271,10 @@ bool wrt_sink_truncated(wrt_sink_t *sink) {
     pthread_mutex_unlock(&sink->lock);
     return truncated;
 }
+
+void wrt_sink_renew(wrt_sink_t *sink, uint64_t limit) {
+    pthread_mutex_lock(&sink->lock);
+    sink->room = limit;
+    sink->truncated = false;
+    pthread_mutex_unlock(&sink->lock);
+}

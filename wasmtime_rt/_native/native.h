@@ -106,8 +106,10 @@ void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
 /* The oldest piece, which the caller frees, or NULL. */
 wrt_piece_t *wrt_sink_take(wrt_sink_t *sink);
 void wrt_piece_free(wrt_piece_t *piece);
-/* Whether bytes were dropped since the sink was made. */
+/* Whether bytes were dropped since the sink was made or renewed. */
 bool wrt_sink_truncated(wrt_sink_t *sink);
+/* Begin to count anew: `limit` bytes from now. */
+void wrt_sink_renew(wrt_sink_t *sink, uint64_t limit);
 
 /* ---- Epochs ----
  *
@@ -193,6 +195,9 @@ wasmtime_error_t *wrt_module_deserialize(
     wasm_engine_t *engine, const uint8_t *bytes, size_t size, wasmtime_module_t **out);
 wasmtime_error_t *wrt_module_deserialize_file(wasm_engine_t *engine, const char *path, wasmtime_module_t **out);
 void wrt_store_delete(wasmtime_store_t *store);
+
+/* Makes the system end this process with its parent, and says whether that is still `parent`. */
+bool wrt_end_with_parent(long parent);
 
 /* Whether `count` more threads with `stack` bytes of stack each can run at once: starts and ends them. */
 bool wrt_threads_can_start(size_t count, size_t stack);

@@ -16,6 +16,9 @@
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
+#ifdef __linux__
+#include <sys/prctl.h>
+#endif
 #include <time.h>
 #include <unistd.h>
 
@@ -260,4 +263,11 @@ void wrt_fork_in_child(void) {
     wasi.gone = wasi.started;
     wrt_signals_in_child();
     wrt_fork_in_parent();
+}
+
+bool wrt_end_with_parent(long parent) {
+#ifdef __linux__
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    return (long)getppid() == parent;
 }

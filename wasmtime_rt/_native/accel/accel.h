@@ -96,6 +96,7 @@ typedef struct Guard {
     uint64_t last_key;
     unsigned long long number;     /* no two stores of a process have the same */
     unsigned long long fuel_given; /* in all */
+    unsigned long long abandoned;  /* calls that ended in the middle of WebAssembly: see _failure.py */
     PyObject *engine;              /* the engine's pointer as Python's C calls take it */
     PyObject *objects;  /* host objects by key */
     PyObject *hosts;    /* host functions by address */

@@ -140,6 +140,8 @@ void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error,
         (unsigned long long)(uintptr_t)trap, raised);
     if (exception)
         set_exception(exception);
+    else
+        guard->abandoned++; /* nobody knows how it ended */
 }
 
 /* ---- Epochs ---- */
@@ -423,6 +425,7 @@ static PyMemberDef guard_members[] = {
     {"hosts", T_OBJECT, offsetof(Guard, hosts), READONLY, NULL},
     {"number", T_ULONGLONG, offsetof(Guard, number), READONLY, NULL},
     {"fuel_given", T_ULONGLONG, offsetof(Guard, fuel_given), 0, NULL},
+    {"abandoned", T_ULONGLONG, offsetof(Guard, abandoned), 0, NULL},
     {"engine", T_OBJECT, offsetof(Guard, engine), READONLY, NULL},
     {"depth", T_UINT, offsetof(Guard, depth), READONLY, NULL},
     {"owner_thread", T_ULONG, offsetof(Guard, owner), READONLY, NULL},

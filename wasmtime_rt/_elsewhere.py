@@ -1,0 +1,175 @@
+"""Compiling in a process of its own, which can be ended: nothing else interrupts the compiler.
+
+The parent calls `compile_elsewhere`; the child, a fresh interpreter, calls `run`: it gets the settings and
+the WebAssembly by its standard input, and answers by its standard output with one letter, and either what
+`WasmModule.serialize` makes or what is wrong. The parent loads that as it loads any serialized module.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+from ._child import die_quietly, interpreter
+from ._lowlevel import lib
+from ._process import _processors, _stack
+from .config import ProfilingStrategy, WasmConfig
+from .engine import WasmEngine
+from .errors import CompileError, LimitError, WasmtimeError
+from .module import WasmModule
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+_DONE, _INVALID, _NO_MEMORY, _REFUSED = b"=", b"!", b"m", b"?"
+
+#: What the child gets of the environment: what the loader and our own libraries look at.
+_NEEDED = (
+    *("LD_LIBRARY_PATH", "LD_PRELOAD", "ASAN_OPTIONS", "SYSTEMROOT"),
+    *("RAYON_NUM_THREADS", "RUST_MIN_STACK", "WASMTIME_RT_BACKEND"),
+)
+#: What the engine says, or leaves on the standard error, where there is no memory.
+_NO_ROOM = ("memory allocation of ", "Cannot allocate memory", "mmap failed", "out of memory", "MemoryError")
+
+
+def compile_elsewhere(
+    engine: WasmEngine, wasm: bytes, *, timeout: float | None, memory: int | None
+) -> WasmModule:
+    """``wasm`` compiled for ``engine`` by another process.
+
+    Args:
+        engine: The engine.
+        wasm: A binary module.
+        timeout: Seconds that the process may take in all; ``None`` is no limit.
+        memory: Bytes of memory that compiling may take there; ``None`` is no limit.
+
+    Raises:
+        CompileError: It is not valid.
+        LimitError: It takes longer, or more.
+        WasmtimeError: The process cannot be started, or ended without an answer.
+    """
+    import subprocess  # noqa: PLC0415  slow to import, and rarely needed
+
+    why = "compile_timeout and compile_memory need a process of their own: "
+    backend = sys.modules.get("_cffi_backend")
+    paths = [os.path.dirname(os.path.abspath(str(backend.__file__)))] if backend is not None else []
+    command = interpreter(why, "_elsewhere", paths)
+    request = _request(engine.config, wasm, memory)
+    environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
+    try:
+        process = subprocess.Popen(  # noqa: S603  our own interpreter
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd="/",
+            env={**environment, "MALLOC_ARENA_MAX": "2", "RUST_BACKTRACE": "0", "RUST_LOG": "off"},
+        )
+    except (OSError, ValueError) as problem:
+        raise WasmtimeError(why + str(problem)) from None
+    try:
+        answer, said = process.communicate(request, timeout)
+    except subprocess.TimeoutExpired:
+        raise LimitError(
+            f"compile_timeout: compiling {len(wasm)} bytes took longer than {timeout:g} seconds",
+            "compile_timeout",
+        ) from None
+    finally:
+        _end(process)
+    return _judge(engine, process.returncode, answer, said.decode(errors="replace"), memory)
+
+
+def _request(config: WasmConfig, wasm: bytes, memory: int | None) -> bytes:
+    import pickle  # noqa: PLC0415  rarely needed
+
+    # What has no part in compiling would only be had twice.
+    settings = config.replace(
+        pooling_allocation_strategy=None, profiling_strategy=ProfilingStrategy.NONE, cache_config_load=False
+    )._given
+    head = pickle.dumps((dict(settings), memory, os.getpid(), len(wasm)))
+    return b"".join((len(head).to_bytes(8, "little"), head, wasm))
+
+
+def _end(process: Popen[bytes]) -> None:
+    """Let nothing be left of the process, however it came here."""
+    try:
+        process.kill()  # nothing, if it has ended
+    finally:
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                with contextlib.suppress(OSError):
+                    pipe.close()
+        process.wait()
+
+
+def _judge(engine: WasmEngine, status: int, answer: bytes, said: str, memory: int | None) -> WasmModule:
+    kind, content = answer[:1], memoryview(answer)[1:]
+    if status == 0 and kind == _DONE:
+        return WasmModule.deserialize(engine, content)
+    if status == 0 and kind == _INVALID:
+        raise CompileError(bytes(content).decode(errors="replace"))
+    if status == 0 and kind == _REFUSED:
+        raise WasmtimeError(bytes(content).decode(errors="replace"))
+    if memory is not None and (kind == _NO_MEMORY or any(hint in said for hint in _NO_ROOM)):
+        raise LimitError(
+            f"compile_memory: compiling took more than {memory} bytes of memory", "compile_memory"
+        )
+    last = (said.strip().splitlines() or ["it said nothing"])[-1][-500:]
+    raise WasmtimeError(f"the process that was to compile ended with status {status}: {last}")
+
+
+# ---- In the child
+
+
+def run() -> None:
+    """Compile what is asked for on the standard input."""
+    import pickle  # noqa: PLC0415
+    import signal  # noqa: PLC0415
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
+    asked, answer = sys.stdin.buffer, sys.stdout.buffer
+    settings, memory, parent, size = pickle.loads(asked.read(int.from_bytes(asked.read(8), "little")))  # noqa: S301
+    if not lib.wrt_end_with_parent(parent):
+        return
+    wasm = asked.read()
+    if len(wasm) != size:  # the parent has gone
+        return
+    die_quietly()
+    engine = WasmEngine(WasmConfig(**settings))
+    if memory is not None:
+        _limit(memory)
+    kind, content = _compile(engine, wasm)
+    _limit(None)
+    answer.write(kind)
+    answer.write(content)
+    answer.flush()
+    os._exit(0)  # taking everything apart would take its time
+
+
+def _compile(engine: WasmEngine, wasm: bytes) -> tuple[bytes, bytes]:
+    try:
+        return _DONE, WasmModule(engine, wasm).serialize()
+    except MemoryError:
+        return _NO_MEMORY, b""
+    except WasmtimeError as problem:
+        text = str(problem)
+        if any(hint in text for hint in _NO_ROOM):
+            return _NO_MEMORY, b""
+        return _INVALID if isinstance(problem, CompileError) else _REFUSED, text.encode(errors="replace")
+
+
+def _limit(memory: int | None) -> None:
+    """Let this process take so much more address space, and the stacks of the compiler's threads."""
+    import resource  # noqa: PLC0415
+
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    soft: Any = hard
+    if memory is not None:
+        with open("/proc/self/statm", "rb") as statm:
+            taken = int(statm.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        soft = taken + memory + _processors() * _stack()
+        if hard != resource.RLIM_INFINITY:
+            soft = min(soft, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (soft, hard))

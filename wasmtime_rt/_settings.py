@@ -15,6 +15,8 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._importing import Importing
+
 if TYPE_CHECKING:
     from inspect import Signature
 
@@ -139,7 +141,8 @@ class _SignatureOf:
     """``Class.__signature__``, made when `inspect` asks for it."""
 
     def __get__(self, _settings: object, owner: type[Settings]) -> Signature:
-        from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
+        with Importing():
+            from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
 
         return Signature(
             [
@@ -225,7 +228,8 @@ def _make(kind: type[Settings], given: dict[str, Any]) -> Settings:
 
 
 def _like(name: str, known: Any) -> str:
-    from difflib import get_close_matches  # noqa: PLC0415  for an error only
+    with Importing():
+        from difflib import get_close_matches  # noqa: PLC0415  for an error only
 
     close = get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""

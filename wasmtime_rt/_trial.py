@@ -16,6 +16,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._config_rules import cache_file
+from ._importing import Importing
 from ._instructions import modules
 from .config import PoolingConfig, ProfilingStrategy, WasmConfig
 from .errors import CompileError, WasmtimeError
@@ -86,7 +87,8 @@ def try_module(config: WasmConfig, wasm: bytes) -> None:
         CompileError: The engine does not survive it.
         WasmtimeError: The trial itself is not possible.
     """
-    import hashlib  # noqa: PLC0415  few modules need a trial
+    with Importing():
+        import hashlib  # noqa: PLC0415  few modules need a trial
 
     found = _find(config, hashlib.sha256(wasm).digest(), wasm)
     if isinstance(found, str):
@@ -118,8 +120,9 @@ def _content(config: WasmConfig) -> bytes:
 
 
 def _start(config: WasmConfig, wasm: bytes | None) -> CompletedProcess[str]:
-    import pickle  # noqa: PLC0415  few configs need a trial
-    import subprocess  # noqa: PLC0415
+    with Importing():
+        import pickle  # noqa: PLC0415  few configs need a trial
+        import subprocess  # noqa: PLC0415
 
     what = "this module and " if wasm is not None else ""
     why = f"{what}{config!r} must be tried in a process of their own before they may be used here: "
@@ -190,7 +193,8 @@ def check_room(taken: int, writable: int, maps: int) -> None:
     Raises:
         WasmtimeError: It has not.
     """
-    import mmap  # noqa: PLC0415  for pools only
+    with Importing():
+        import mmap  # noqa: PLC0415  for pools only
 
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE: as the engine does
     used, most = _maps_used(), _maps_at_most()
@@ -235,7 +239,8 @@ def _maps_at_most() -> int:
 
 def run() -> None:
     """Try the settings, and the module if there is one, that stand on the standard input."""
-    import pickle  # noqa: PLC0415
+    with Importing():
+        import pickle  # noqa: PLC0415
 
     settings, wasm = pickle.loads(bytes.fromhex(sys.stdin.read()))  # noqa: S301
     config = WasmConfig(**settings)
@@ -244,7 +249,8 @@ def run() -> None:
     print("begun", flush=True)
     before = _taken()
     try:
-        from .engine import WasmEngine  # noqa: PLC0415  which imports this module
+        with Importing():
+            from .engine import WasmEngine  # noqa: PLC0415  which imports this module
 
         engine = WasmEngine(config)
     except WasmtimeError as problem:
@@ -271,9 +277,10 @@ def _this_is_the_trial() -> None:
 
 def _compile(engine: Any, *sources: bytes | str) -> None:
     """Compile modules. An exception is as good as a result: it would be one in the parent, too."""
-    import contextlib  # noqa: PLC0415
+    with Importing():
+        import contextlib  # noqa: PLC0415
 
-    from . import WasmModule  # noqa: PLC0415  which imports this module
+        from . import WasmModule  # noqa: PLC0415  which imports this module
 
     for source in sources:
         with contextlib.suppress(WasmtimeError):
@@ -282,9 +289,10 @@ def _compile(engine: Any, *sources: bytes | str) -> None:
 
 def _use(engine: Any) -> None:
     """Compile and run something."""
-    import contextlib  # noqa: PLC0415
+    with Importing():
+        import contextlib  # noqa: PLC0415
 
-    from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
+        from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
 
     _compile(engine, *modules())
     try:
@@ -302,8 +310,9 @@ def _use(engine: Any) -> None:
 
 def _die_quietly() -> None:
     """Leave no core dump, and be the first to go when memory runs out."""
-    import contextlib  # noqa: PLC0415
-    import resource  # noqa: PLC0415
+    with Importing():
+        import contextlib  # noqa: PLC0415
+        import resource  # noqa: PLC0415
 
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

@@ -41,7 +41,7 @@ def threads_can_start(count: int) -> bool:
 
 
 #: Seconds for which a look at the threads counts.
-_LOOK_COUNTS = 0.1
+_LOOK_COUNTS = 0.01
 _looked = float("-inf")
 
 

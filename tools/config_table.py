@@ -59,7 +59,10 @@ per value in a process, and needs `sys.executable` to be a Python interpreter. O
 That an engine with pools has enough address space left is checked each time.
 
 With `debug_info`, a module that carries DWARF is compiled in such a process first, too, once per module: the
-engine dies of some DWARF that is not as compilers write it.
+engine dies of some DWARF that is not as compilers write it. What it survived there it has survived here so
+far, damaged DWARF by the ten thousands included; but nothing promises that, each such module takes a process,
+its time and its memory, and a debugger that is attached to the program reads the result. So it is a setting
+for modules of one's own: `WasmConfig.sandbox()` leaves it off.
 
 ## What has no setting
 

@@ -46,10 +46,12 @@ _looked = float("-inf")
 
 
 def check_threads() -> None:
-    """Refuse to run what may wait for ever where the engine cannot start a thread.
+    """Refuse to run what may wait for ever, or end the process, where the engine cannot start a thread.
 
     WASI opens and reads files on threads that are started when they are needed, and end after some seconds
     without work. Where one cannot be started, the engine waits until another is free: for ever, if none is.
+    The thread that reads the standard input of the process is started when it is first read, by a panic
+    where it cannot be.
 
     Raises:
         WasmtimeError: No thread can be started.
@@ -60,8 +62,8 @@ def check_threads() -> None:
         return
     if not threads_can_start(1):
         raise WasmtimeError(
-            "WASI needs threads for files, and this process cannot start one (RLIMIT_NPROC, RLIMIT_AS, or "
-            "the limit of its control group): the call could wait for ever"
+            "WASI needs threads for files and for what it inherits, and this process cannot start one "
+            "(RLIMIT_NPROC, RLIMIT_AS, or the limit of its control group): the call could wait for ever"
         )
     _looked = now
 

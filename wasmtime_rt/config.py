@@ -230,7 +230,8 @@ class WasmConfig(Settings, AbstractConfig):
 
     debug_info: bool = knob(
         "Carry DWARF debug information over into the compiled code. A module that has some is compiled in a "
-        "process of its own first, since the engine may die of it.",
+        "process of its own first, since the engine may die of it: leave it off for modules that nobody "
+        "trusts.",
         default=False,
     )
     optimization_level: OptimizationLevel = knob(

@@ -15,6 +15,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from . import _lowlevel
 from ._config_rules import cache_file
 from ._importing import Importing
 from ._instructions import modules
@@ -259,8 +260,8 @@ def run() -> None:
     print("made", *(max(0, now - then) for now, then in zip(_taken(), before, strict=True)), flush=True)
     if wasm is None:
         _use(engine)
-    else:
-        _compile(engine, wasm)
+    elif not _compiles_on_a_small_stack(engine, wasm):
+        return
     print("ran", flush=True)
 
 
@@ -285,6 +286,29 @@ def _compile(engine: Any, *sources: bytes | str) -> None:
     for source in sources:
         with contextlib.suppress(WasmtimeError):
             WasmModule(engine, source)
+
+
+def _compiles_on_a_small_stack(engine: Any, wasm: bytes) -> bool:
+    """Compile a module where no more stack is left than the parent may have: DWARF can be nested deeply.
+
+    Returns:
+        Whether that came to its end.
+    """
+    with Importing():
+        import threading  # noqa: PLC0415
+
+    ended = []
+
+    def work() -> None:
+        _compile(engine, wasm)
+        ended.append(True)
+
+    threading.stack_size(_lowlevel.NATIVE_STACK)
+    _lowlevel.NATIVE_STACK = 0  # some of it is gone when the engine comes, and it must not be refused
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return bool(ended)
 
 
 def _use(engine: Any) -> None:

@@ -71,8 +71,8 @@ engine runs on any of its threads, in the middle of growing a memory, where no P
 
 The Rust API has more that the C API does not pass on, so that no setting of ours can reach it: core dumps on
 traps; backtraces off or with another number of frames (details of source lines: set
-`WASMTIME_BACKTRACE_DETAILS=1` in the environment, but not where modules run that nobody trusts, whose DWARF the
-engine then reads: deeply nested, it ends the process); the choice of the collector and the sizes of its heap;
+`WASMTIME_BACKTRACE_DETAILS=1` in the environment, but not where modules run that nobody trusts, whose DWARF
+the engine then reads: deeply nested, it ends the process); the choice of the collector and the sizes of its heap;
 debugging of guests; memory protection keys; inlining in the compiler; clearing of asynchronous stacks; the
 incremental cache; dumps of the compiler's intermediate code; places for code of one's own; errors instead of
 -1 for memories that cannot grow; in components lists of fixed length, error contexts, threads, garbage

@@ -94,6 +94,7 @@ def test_a_fork_while_another_thread_imports_the_package(tmp_path):
 
 def test_many_threads_import_and_fork(script):
     source = """
+        warnings.simplefilter("ignore")  # `in_child` would do so on several threads at once
         Slow.seconds = 0.002
         names = [name for name in w.__all__ if name[0] == "W"]
         def importing(turn):

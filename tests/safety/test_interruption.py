@@ -97,6 +97,7 @@ def test_ctrl_c_where_the_gil_is_kept(script):
     script(
         SPINNING
         + dedent("""
+    warnings.simplefilter("ignore")
     if (child := os.fork()) == 0:
         time.sleep(0.2)
         os.kill(os.getppid(), signal.SIGINT)

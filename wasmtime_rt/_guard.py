@@ -216,6 +216,8 @@ class _Guard:
         self.closed = False
 
     def __enter__(self) -> Any:
+        if self.runs_wasi and not self.lost and wasi_is_gone():  # a fork that Python does not know of
+            _lose_by_fork()
         if not self._lock.acquire(blocking=False):
             refuse(self)
         if self.closed:

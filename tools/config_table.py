@@ -59,20 +59,24 @@ per value in a process, and needs `sys.executable` to be a Python interpreter. O
 That an engine with pools has enough address space left is checked each time.
 
 With `debug_info`, a module that carries DWARF is compiled in such a process first, too, once per module: the
-engine dies of some DWARF that is not as compilers write it.
+engine dies of some DWARF that is not as compilers write it. What it survived there it has survived here so
+far, damaged DWARF by the ten thousands included; but nothing promises that, each such module takes a process,
+its time and its memory, and a debugger that is attached to the program reads the result. So it is a setting
+for modules of one's own: `WasmConfig.sandbox()` leaves it off.
 
 ## What has no setting
 
 `wasmtime_config_host_memory_creator_set` and `wasmtime_config_host_stack_creator_set` take callbacks that the
 engine runs on any of its threads, in the middle of growing a memory, where no Python may run.
 
-The Rust API has more that the C API does not pass on, so that no setting of ours can reach it: core dumps on
-traps; backtraces off or with another number of frames (details of source lines: set
-`WASMTIME_BACKTRACE_DETAILS=1` in the environment); the choice of the collector and the sizes of its heap;
-debugging of guests; memory protection keys; inlining in the compiler; clearing of asynchronous stacks; the
-incremental cache; dumps of the compiler's intermediate code; places for code of one's own; errors instead of
--1 for memories that cannot grow; in components lists of fixed length, error contexts, threads, garbage
-collection and 64-bit memories. Extended constant expressions are always on.
+The Rust API has more that the C API does not pass on, so that no setting of ours can reach it: core dumps
+on traps; backtraces off or with another number of frames (details of source lines: set
+`WASMTIME_BACKTRACE_DETAILS=1` in the environment, but not where modules run that nobody trusts, whose DWARF
+the engine then reads: deeply nested, it ends the process); the choice of the collector and the sizes of its
+heap; debugging of guests; memory protection keys; inlining in the compiler; clearing of asynchronous
+stacks; the incremental cache; dumps of the compiler's intermediate code; places for code of one's own;
+errors instead of -1 for memories that cannot grow; in components lists of fixed length, error contexts,
+threads, garbage collection and 64-bit memories. Extended constant expressions are always on.
 """
 
 

@@ -12,6 +12,7 @@ store; its exports are functions, memories, globals and tables::
     instance.exports.add(1, 2)
 """
 
+from ._importing import Importing as _Importing  # the first, since it watches over the others
 from ._lowlevel import backend, engine_version
 from ._version import __version__
 
@@ -174,10 +175,13 @@ if not TYPE_CHECKING:
         from importlib import import_module  # noqa: PLC0415
 
         if name in _ROOMS and not name.startswith("_"):
-            return import_module(f"{__name__}.{name}")
+            with _Importing():
+                return import_module(f"{__name__}.{name}")
         if name not in _HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        found = _names[name] = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        with _Importing():
+            room = import_module(f"{__name__}.{_HOMES[name]}")
+        found = _names[name] = getattr(room, name)
         return found
 
     def __dir__():

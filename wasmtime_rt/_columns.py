@@ -7,6 +7,7 @@ import contextlib
 import sys
 from typing import Any
 
+from ._importing import Importing
 from .types import WasmFuncType, WasmValType
 from .values import number, shown
 
@@ -122,7 +123,8 @@ class Plan:
             return bytearray(self.rows * _VECTOR)
         size, _, letter = _ITEMS[valtype.kind]
         if self._numpy:
-            import numpy as np  # noqa: PLC0415  only where the user has it
+            with Importing():
+                import numpy as np  # noqa: PLC0415  only where the user has it
 
             return np.empty(self.rows, letter)
         return array.array(letter, bytes(size * self.rows))

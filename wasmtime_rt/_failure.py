@@ -170,6 +170,7 @@ def failure(
         trap: A ``wasm_trap_t *`` or ``NULL``.
         raised: The exception of a host function, if one raised during this call.
     """
+    lib.wrt_signals_restore()  # a handler that was installed late lets a trap through at most once
     try:
         return _told(store, context, error, trap, raised)
     except BaseException:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._backend import accel
 from ._lowlevel import NULL, address_of, ffi, lib
-from ._process import WASI_STAYED_BEHIND, wasi_is_gone
+from ._process import WASI_STAYED_BEHIND, check_threads, wasi_is_gone
 from .errors import ForkError, StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class _Running:
             left = lib.wrt_stack_left()
             if left < needed:
                 small_stack(needed, left)
+            if not guard._activations:
+                lib.wrt_signals_look()
+                if guard.needs_threads:
+                    check_threads()
         except BaseException:
             guard.__exit__(None, None, None)
             raise
@@ -122,6 +126,7 @@ class _Guard:
         caller: The public store of the innermost call.
         closed: Whether entries are refused for good.
         lost: Whether a fork was the reason, and which: see `_lose_by_fork`.
+        needs_threads: Whether WASI in the store may need a thread, for files.
         runs_wasi: Whether functions of WASI are in the store.
         raised: The exception of the host function that failed last, until its call returns.
         on_leave: Called when the outermost entry ends, for what must be looked at after each call.
@@ -154,6 +159,7 @@ class _Guard:
         "fuel_given",
         "hosts",
         "lost",
+        "needs_threads",
         "number",
         "objects",
         "on_leave",
@@ -164,6 +170,7 @@ class _Guard:
     caller: Any
     closed: bool
     lost: int
+    needs_threads: bool
     runs_wasi: bool
     depth: int
     engine: Any
@@ -177,7 +184,7 @@ class _Guard:
     raised: BaseException | None
 
     def __init__(self, *_args: object) -> None:
-        self.closed, self.lost, self.runs_wasi = True, 0, False
+        self.closed, self.lost, self.runs_wasi, self.needs_threads = True, 0, False, False
         self.depth = self.owner_thread = self.number = self._activations = 0
         self.raised = None
         self.on_leave = None
@@ -213,6 +220,8 @@ class _Guard:
         self.closed = False
 
     def __enter__(self) -> Any:
+        if self.runs_wasi and not self.lost and wasi_is_gone():  # a fork that Python does not know of
+            _lose_by_fork()
         if not self._lock.acquire(blocking=False):
             refuse(self)
         if self.closed:
@@ -319,8 +328,7 @@ class _Guard:
 
 def _lose_by_fork() -> None:
     """In a forked child, give up stores that another thread was in, and where WASI ran, who may call it."""
-    if accel is not None:
-        accel.lose_by_fork(wasi_is_gone())
+    if accel is not None:  # it has done so
         return
     here, wasi = threading.get_ident(), wasi_is_gone()
     for reference in list(guards.values()):
@@ -353,6 +361,7 @@ else:
         ("refuse", refuse),
         ("small_stack", small_stack),
         ("heap_full", heap_full),
+        ("check_threads", check_threads),
     ):
         accel.register(_name, _work)
     accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))
@@ -363,7 +372,7 @@ else:
             address_of(ffi.addressof(lib, name))
             for name in (
                 *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
-                *("wrt_enter", "wrt_leave"),
+                *("wrt_enter", "wrt_leave", "wrt_wasi_is_gone"),
             )
         ),
     )

@@ -58,8 +58,8 @@ accel, backend = _backend.accel, _backend.backend
 engine_version: str = ffi.string(lib.wrt_engine_version).decode()
 
 
-#: C stack that the engine's compiler and parsers may need.
-_NATIVE_STACK = 512 * 1024
+#: C stack that the engine's compiler and parsers may need. Trials of modules have a little less.
+NATIVE_STACK = 512 * 1024
 
 
 def check_native_stack() -> None:
@@ -69,9 +69,9 @@ def check_native_stack() -> None:
         WasmtimeError: The process could end otherwise.
     """
     left = lib.wrt_stack_left()
-    if left < _NATIVE_STACK:
+    if left < NATIVE_STACK:
         raise WasmtimeError(
-            f"{_NATIVE_STACK} bytes of stack are needed to compile, this thread has {left} left: give "
+            f"{NATIVE_STACK} bytes of stack are needed to compile, this thread has {left} left: give "
             "threads more with threading.stack_size()"
         )
 

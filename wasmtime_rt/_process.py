@@ -6,6 +6,7 @@ The work is in C, in ``threads.c`` and ``signals.c``; here is when it is done, a
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 from ._lowlevel import lib
@@ -37,6 +38,34 @@ def _stack() -> int:
 def threads_can_start(count: int) -> bool:
     """Whether the engine can start so many more threads now."""
     return bool(lib.wrt_threads_can_start(count, _stack()))
+
+
+#: Seconds for which a look at the threads counts.
+_LOOK_COUNTS = 0.01
+_looked = float("-inf")
+
+
+def check_threads() -> None:
+    """Refuse to run what may wait for ever, or end the process, where the engine cannot start a thread.
+
+    WASI opens and reads files on threads that are started when they are needed, and end after some seconds
+    without work. Where one cannot be started, the engine waits until another is free: for ever, if none is.
+    The thread that reads the standard input of the process is started when it is first read, by a panic
+    where it cannot be.
+
+    Raises:
+        WasmtimeError: No thread can be started.
+    """
+    global _looked  # noqa: PLW0603
+    now = time.monotonic()
+    if now - _looked < _LOOK_COUNTS:
+        return
+    if not threads_can_start(1):
+        raise WasmtimeError(
+            "WASI needs threads for files and for what it inherits, and this process cannot start one "
+            "(RLIMIT_NPROC, RLIMIT_AS, or the limit of its control group): the call could wait for ever"
+        )
+    _looked = now
 
 
 def compiles_in_parallel(engine: Any) -> bool:
@@ -85,8 +114,10 @@ def restore_signal_handlers() -> bool:
     SIGFPE turn into `WasmTrap`. A handler that is installed later, by ``faulthandler.enable()``,
     ``signal.signal()`` or an extension, takes their place, and the next trap would end the process or never
     end. That is put right whenever an instance is made, a module is compiled, or an export is first looked
-    up; calling this function is needed only where a handler is installed and then nothing is called but
-    functions at hand.
+    up; after every trap that comes through nevertheless; every 10 milliseconds while WebAssembly runs in a
+    store with epochs; and by one of every 32 calls, unless that was looked at some milliseconds ago. Calling
+    this function is needed only where a handler is installed, and one of the next calls is of a function at
+    hand and traps.
 
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
     with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.
@@ -100,6 +131,4 @@ def restore_signal_handlers() -> bool:
 # ---- Forks
 
 # What Python does then is done after this: see `_guard`.
-os.register_at_fork(
-    before=lib.wrt_fork_before, after_in_parent=lib.wrt_fork_in_parent, after_in_child=lib.wrt_fork_in_child
-)
+os.register_at_fork(before=lib.wrt_fork_before, after_in_parent=lib.wrt_fork_in_parent)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._importing import Importing
+
 if TYPE_CHECKING:
     from inspect import Signature
 
@@ -21,7 +23,8 @@ class _SignatureOf:
     def __get__(self, _record: object, owner: type[Record]) -> Signature | None:
         if owner.__init__ is not Record.__init__:
             return None
-        from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
+        with Importing():
+            from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
 
         return Signature(
             [

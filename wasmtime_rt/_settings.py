@@ -15,6 +15,8 @@ import operator
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from ._importing import Importing
+
 if TYPE_CHECKING:
     from inspect import Signature
 
@@ -145,7 +147,8 @@ class _SignatureOf:
     """``Class.__signature__``, made when `inspect` asks for it."""
 
     def __get__(self, _settings: object, owner: type[Settings]) -> Signature:
-        from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
+        with Importing():
+            from inspect import Parameter, Signature  # noqa: PLC0415  slow to import, and rarely needed
 
         return Signature(
             [
@@ -234,7 +237,8 @@ def _like(name: str, known: Mapping[str, Knob]) -> str:
     for knob in known.values():
         if name in {knob.c_name, f"{knob.c_name}_set", f"{knob.c_name}_enable"}:
             return f"; here it is {knob.name!r}"
-    from difflib import get_close_matches  # noqa: PLC0415  for an error only
+    with Importing():
+        from difflib import get_close_matches  # noqa: PLC0415  for an error only
 
     close = get_close_matches(name, known, 1)
     return f"; did you mean {close[0]!r}?" if close else ""

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from ._binary import ModuleShape, TableLimits
+from ._importing import Importing
 from ._record import Record
 from .errors import DeserializeError
 
@@ -84,7 +85,8 @@ def _text(value: Any) -> str:
 
 def digest_of(chunks: Iterable[memoryview]) -> bytes:
     """The checksum of ``chunks`` one after the other; other threads go on meanwhile."""
-    import hashlib  # noqa: PLC0415  slow to import, and rarely needed
+    with Importing():
+        import hashlib  # noqa: PLC0415  slow to import, and rarely needed
 
     checksum = hashlib.sha256()
     for chunk in chunks:
@@ -100,8 +102,9 @@ def stamp(
     source: str | None = None,
 ) -> bytes:
     """The stamp for ``content``, to be put behind it."""
-    import hashlib  # noqa: PLC0415  slow to import, and rarely needed
-    import json  # noqa: PLC0415
+    with Importing():
+        import hashlib  # noqa: PLC0415  slow to import, and rarely needed
+        import json  # noqa: PLC0415
 
     facts = json.dumps(
         {
@@ -135,8 +138,9 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
     front, back = footer[: _FRONT.size], footer[_FRONT.size :]
     if len(footer) != _FOOTER_SIZE or not back.endswith(_MAGIC):
         return None
-    import hashlib  # noqa: PLC0415  slow to import, and rarely needed
-    import json  # noqa: PLC0415
+    with Importing():
+        import hashlib  # noqa: PLC0415  slow to import, and rarely needed
+        import json  # noqa: PLC0415
 
     digest, content_size, facts_size, version = _FRONT.unpack(front)
     if version != _FORMAT:

@@ -15,8 +15,10 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from . import _lowlevel
 from ._child import die_quietly, interpreter
 from ._config_rules import cache_file
+from ._importing import Importing
 from ._instructions import modules
 from .config import PoolingConfig, ProfilingStrategy, WasmConfig
 from .errors import CompileError, WasmtimeError
@@ -73,7 +75,8 @@ def try_module(config: WasmConfig, wasm: bytes) -> None:
         CompileError: The engine does not survive it.
         WasmtimeError: The trial itself is not possible.
     """
-    import hashlib  # noqa: PLC0415  few modules need a trial
+    with Importing():
+        import hashlib  # noqa: PLC0415  few modules need a trial
 
     found = _find(config, hashlib.sha256(wasm).digest(), wasm)
     if isinstance(found, str):
@@ -105,8 +108,9 @@ def _content(config: WasmConfig) -> bytes:
 
 
 def _start(config: WasmConfig, wasm: bytes | None) -> CompletedProcess[str]:
-    import pickle  # noqa: PLC0415  few configs need a trial
-    import subprocess  # noqa: PLC0415
+    with Importing():
+        import pickle  # noqa: PLC0415  few configs need a trial
+        import subprocess  # noqa: PLC0415
 
     what = "this module and " if wasm is not None else ""
     why = f"{what}{config!r} must be tried in a process of their own before they may be used here: "
@@ -166,7 +170,8 @@ def check_room(taken: int, writable: int, maps: int) -> None:
     Raises:
         WasmtimeError: It has not.
     """
-    import mmap  # noqa: PLC0415  for pools only
+    with Importing():
+        import mmap  # noqa: PLC0415  for pools only
 
     private = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000  # MAP_NORESERVE: as the engine does
     used, most = _maps_used(), _maps_at_most()
@@ -211,7 +216,8 @@ def _maps_at_most() -> int:
 
 def run() -> None:
     """Try the settings, and the module if there is one, that stand on the standard input."""
-    import pickle  # noqa: PLC0415
+    with Importing():
+        import pickle  # noqa: PLC0415
 
     settings, wasm = pickle.loads(bytes.fromhex(sys.stdin.read()))  # noqa: S301
     config = WasmConfig(**settings)
@@ -220,7 +226,8 @@ def run() -> None:
     print("begun", flush=True)
     before = _taken()
     try:
-        from .engine import WasmEngine  # noqa: PLC0415  which imports this module
+        with Importing():
+            from .engine import WasmEngine  # noqa: PLC0415  which imports this module
 
         engine = WasmEngine(config)
     except WasmtimeError as problem:
@@ -229,8 +236,8 @@ def run() -> None:
     print("made", *(max(0, now - then) for now, then in zip(_taken(), before, strict=True)), flush=True)
     if wasm is None:
         _use(engine)
-    else:
-        _compile(engine, wasm)
+    elif not _compiles_on_a_small_stack(engine, wasm):
+        return
     print("ran", flush=True)
 
 
@@ -247,20 +254,45 @@ def _this_is_the_trial() -> None:
 
 def _compile(engine: Any, *sources: bytes | str) -> None:
     """Compile modules. An exception is as good as a result: it would be one in the parent, too."""
-    import contextlib  # noqa: PLC0415
+    with Importing():
+        import contextlib  # noqa: PLC0415
 
-    from . import WasmModule  # noqa: PLC0415  which imports this module
+        from . import WasmModule  # noqa: PLC0415  which imports this module
 
     for source in sources:
         with contextlib.suppress(WasmtimeError):
             WasmModule(engine, source)
 
 
+def _compiles_on_a_small_stack(engine: Any, wasm: bytes) -> bool:
+    """Compile a module where no more stack is left than the parent may have: DWARF can be nested deeply.
+
+    Returns:
+        Whether that came to its end.
+    """
+    with Importing():
+        import threading  # noqa: PLC0415
+
+    ended = []
+
+    def work() -> None:
+        _compile(engine, wasm)
+        ended.append(True)
+
+    threading.stack_size(_lowlevel.NATIVE_STACK)
+    _lowlevel.NATIVE_STACK = 0  # some of it is gone when the engine comes, and it must not be refused
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    return bool(ended)
+
+
 def _use(engine: Any) -> None:
     """Compile and run something."""
-    import contextlib  # noqa: PLC0415
+    with Importing():
+        import contextlib  # noqa: PLC0415
 
-    from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
+        from . import WasmInstance, WasmModule, WasmStore  # noqa: PLC0415  which import this module
 
     _compile(engine, *modules())
     try:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Annotated, Any
 
+from ._importing import Importing
 from .types import WasmFuncType, WasmValType
 
 I32 = Annotated[int, WasmValType.I32]
@@ -66,7 +67,8 @@ class with_caller:  # noqa: N801  a decorator
     def __init__(self, function: Callable[..., Any]) -> None:
         if isinstance(function, with_caller):
             raise TypeError(f"{name_of(function)} takes its caller already")
-        from . import caller  # noqa: F401, PLC0415  whose class the hot path must know by now
+        with Importing():
+            from .caller import WasmCaller  # noqa: F401, PLC0415  which the hot path must know by now
 
         self.function = check_callable(function)
         for name in ("__name__", "__qualname__", "__doc__"):
@@ -130,7 +132,8 @@ def check_callable(function: object) -> Callable[..., Any]:
         return function
     elif not callable(function):
         raise TypeError(f"host function: expected a callable, got {function!r}")
-    import inspect  # noqa: PLC0415  here and below: it takes a while, and few need it
+    with Importing():
+        import inspect  # noqa: PLC0415  here and below: it takes a while, and few need it
 
     called = getattr(function, "__call__", None)  # noqa: B004  an object whose __call__ is async
     if any(
@@ -157,7 +160,8 @@ def signature_of(function: Callable[..., Any]) -> WasmFuncType:
     Raises:
         TypeError: An annotation is missing, is a plain ``int``, or is no WebAssembly type.
     """
-    import inspect  # noqa: PLC0415
+    with Importing():
+        import inspect  # noqa: PLC0415
 
     asks = isinstance(function, with_caller) or asks_for_caller(function)
     if isinstance(function, with_caller):

@@ -19,6 +19,7 @@ from typing import Any
 
 from ._abstract import AbstractConfig
 from ._failure import check
+from ._importing import Importing
 from ._lowlevel import ffi, lib
 from ._settings import FrozenMap, Settings, choice, knob, number
 
@@ -234,7 +235,8 @@ class WasmConfig(Settings, AbstractConfig):
 
     debug_info: bool = knob(
         "Carry DWARF debug information over into the compiled code. A module that has some is compiled in a "
-        "process of its own first, since the engine may die of it.",
+        "process of its own first, since the engine may die of it: leave it off for modules that nobody "
+        "trusts.",
         default=False,
     )
     optimization_level: OptimizationLevel = knob(
@@ -509,8 +511,9 @@ def _write_cache(config: Any, cache: bool | str) -> None:
         )
     else:
         # The C API takes no folder, but a file that names it.
-        import json  # noqa: PLC0415  only this needs them
-        import tempfile  # noqa: PLC0415
+        with Importing():
+            import json  # noqa: PLC0415  only this needs them
+            import tempfile  # noqa: PLC0415
 
         with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".toml") as file:
             folder = json.dumps(os.path.realpath(str(cache)), ensure_ascii=False)  # which is TOML, too

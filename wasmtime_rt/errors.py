@@ -32,6 +32,7 @@ from __future__ import annotations
 import enum
 from typing import Any
 
+from ._importing import Importing
 from ._record import Record
 
 
@@ -197,7 +198,8 @@ class WasmTrap(WasmtimeError):
         self.frames = frames
 
     def _repr_html_(self) -> str:
-        from ._html import table  # noqa: PLC0415  for notebooks only
+        with Importing():
+            from ._html import table  # noqa: PLC0415  for notebooks only
 
         lines = [line.strip() for line in str(self).splitlines() if line.strip()] or [""]
         code = f"{self.code.name}: " if self.code is not None else ""

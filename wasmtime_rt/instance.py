@@ -6,10 +6,11 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
-from . import _linking, refs  # noqa: F401  refs: results may be structs and arrays
+from . import _linking
 from ._abstract import AbstractInstance
 from ._hot import check_signals
 from ._hot import instantiate as make_instance
+from ._importing import Importing
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
 from .externs import StoreItem
@@ -17,6 +18,7 @@ from .func import WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
 from .module import WasmModule, check_module
+from .refs import WasmRef  # noqa: F401  results may be structs and arrays
 from .shared_memory import WasmSharedMemory
 from .store import WasmStore, check_store_argument
 from .table import WasmTable
@@ -103,7 +105,8 @@ class WasmExports(Mapping[str, WasmExtern]):
         return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"
 
     def _repr_html_(self) -> str:
-        from ._html import table  # noqa: PLC0415  for notebooks only
+        with Importing():
+            from ._html import table  # noqa: PLC0415  for notebooks only
 
         return table(f"{len(self.__types)} exports", ("name", "type"), self.__types.items())
 

@@ -16,6 +16,7 @@ from ._abstract import AbstractModule, begin
 from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
 from ._failure import check
+from ._importing import Importing
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
 from ._trial import try_module
@@ -210,7 +211,8 @@ class WasmModule(AbstractModule):
         """
         if cache is False:
             return WasmModule(engine, source)
-        from .module_cache import ModuleCache  # noqa: PLC0415  which imports this module
+        with Importing():
+            from .module_cache import ModuleCache  # noqa: PLC0415  which imports this module
 
         if not isinstance(cache, ModuleCache):
             cache = ModuleCache(None if cache is True else cache)
@@ -434,7 +436,8 @@ class WasmModule(AbstractModule):
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:
-        import copy  # noqa: PLC0415  rarely needed
+        with Importing():
+            import copy  # noqa: PLC0415  rarely needed
 
         copied = self.__copy__()
         getattr(copied, "__dict__", {}).update(copy.deepcopy(getattr(self, "__dict__", {}), memo))
@@ -455,7 +458,8 @@ class WasmModule(AbstractModule):
         return f"<WasmModule {len(self.imports)} imports, {len(self.exports)} exports{state}>"
 
     def _repr_html_(self) -> str:
-        from ._html import table  # noqa: PLC0415  for notebooks only
+        with Importing():
+            from ._html import table  # noqa: PLC0415  for notebooks only
 
         title = f"WasmModule{'' if self.is_valid else ', closed'}: "
         imports = [("import", one.module, one.name, one.type) for one in self.imports]

@@ -17,6 +17,7 @@ import time
 from typing import TYPE_CHECKING
 
 from . import _stamp
+from ._importing import Importing
 from ._lowlevel import engine_version
 from .engine import WasmEngine, check_engine
 from .errors import DeserializeError
@@ -132,8 +133,9 @@ class ModuleCache:
     def _path(self, engine: WasmEngine, digest: str) -> str | None:
         if self.folder is None:
             return None
-        import hashlib  # noqa: PLC0415  slow to import
-        import json  # noqa: PLC0415
+        with Importing():
+            import hashlib  # noqa: PLC0415  slow to import
+            import json  # noqa: PLC0415
 
         told = json.dumps([digest, engine_version, sys.platform, _machine(), _settings(engine)])
         return os.path.join(self.folder, hashlib.sha256(told.encode()).hexdigest() + _SUFFIX)
@@ -151,7 +153,8 @@ class ModuleCache:
     def _write(self, path: str, data: bytes) -> None:
         if len(data) > self.max_size:
             return
-        import tempfile  # noqa: PLC0415  slow to import
+        with Importing():
+            import tempfile  # noqa: PLC0415  slow to import
 
         with contextlib.suppress(OSError):
             file, temporary = tempfile.mkstemp(_TEMPORARY, dir=self.folder)  # for its owner alone

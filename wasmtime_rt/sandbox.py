@@ -20,6 +20,7 @@ from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
+from ._importing import Importing
 from ._record import Record
 from ._waiting import WASI, Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
@@ -734,7 +735,8 @@ def _read(program: Any, max_size: int | None) -> bytes:
     if isinstance(program, str):
         if program.lstrip().startswith(("(", ";")):
             raise ValueError("program: expected a path, got the text of a module: give it as bytes")
-        from pathlib import Path  # noqa: PLC0415
+        with Importing():
+            from pathlib import Path  # noqa: PLC0415
 
         program = Path(program)
     if isinstance(program, os.PathLike):

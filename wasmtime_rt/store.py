@@ -187,6 +187,7 @@ class WasmStore(AbstractStore):
             check(lib.wasmtime_context_set_wasi(context, streams.take_config()))
             self._wasi = streams
             self._core.runs_wasi |= isinstance(wasi.stdin, os.PathLike)
+            self._core.needs_threads |= streams.may_need_threads
             self._core.on_leave = streams.drain
 
     @property

@@ -226,6 +226,10 @@ class WasiStreams:
         self._writers: list[tuple[Any, Callable[[bytes], object], Callable[[], object]]] = []
         self._sinks: dict[str, Any] = {}
         self._limit = config.max_output
+        #: Whether the engine may start a thread in the middle of a call: see `_process.check_threads`.
+        self.may_need_threads = (
+            bool(config.preopens) or config.stdin == "inherit" or isinstance(config.stdin, os.PathLike)
+        )
         self._config = ffi.gc(lib.wasi_config_new(), lib.wasi_config_delete)
         self._set_strings(config)
         self._set_input(config.stdin)

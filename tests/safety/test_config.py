@@ -460,5 +460,54 @@ os.remove(f"/tmp/perf-{os.getpid()}.map")
     )
 
 
+def test_debug_information_that_takes_stack(script):
+    """Blocks in blocks, which the engine follows down its stack: of threads with less of it than a trial's main one."""
+    script(
+        DWARF
+        + """
+def number(value):
+    digits = []
+    while value > 127:
+        digits.append(value & 127 | 128)
+        value >>= 7
+    return bytes([*digits, value])
+
+def long_section(name, data):
+    body = bytes([len(name)]) + name + data
+    return b"\\0" + number(len(body)) + body
+
+def nested(wasm, depth):
+    places = struct.pack("<II", 2, 4)
+    unit = struct.pack("<HIB", 4, 0, 4) + b"\\1" + places + b"\\3" + places + (b"\\2" + places) * depth + bytes(depth + 2)
+    kinds = b"".join(bytes([n + 1, kind, 1, 0x11, 1, 0x12, 6, 0, 0]) for n, kind in enumerate((0x11, 0x0B, 0x2E)))
+    return wasm + (
+        long_section(b".debug_abbrev", kinds + b"\\0")
+        + long_section(b".debug_info", struct.pack("<I", len(unit)) + unit)
+    )
+
+binary = w.wat2wasm('(module (func (export "f") (param i32) (result i32) (local i32) (local.get 0)))')
+engine = w.WasmEngine(w.WasmConfig(debug_info=True))
+def works(depth):
+    compiled = allowed(f"{depth} deep", w.WasmModule, engine, nested(binary, depth))
+    check(f"{depth} deep: {compiled}", isinstance(compiled, w.WasmModule))
+def fails(depth):
+    told = refused(f"{depth} deep", w.CompileError, w.WasmModule, engine, nested(binary, depth))
+    check(told, "does not survive" in str(told))
+for stack in (700, 1024, 8192):
+    on_thread(stack, lambda: works(100))
+    for depth in (4000, 20000):
+        on_thread(stack, lambda: fails(depth))
+works(500)
+# What is not refused must work where there is hardly enough stack to compile at all.
+deepest = 1
+for depth in range(200, 4000, 300):
+    if not isinstance(allowed(f"{depth} deep", w.WasmModule, engine, nested(binary, depth)), w.CompileError):
+        deepest = depth
+        on_thread(600, lambda: works(depth))
+check(f"{deepest}", 200 <= deepest < 4000)
+"""
+    )
+
+
 if sys.platform != "linux":
     pytest.skip("reads /proc", allow_module_level=True)

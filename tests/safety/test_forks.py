@@ -434,3 +434,77 @@ def test_a_child_has_none_of_the_idle_instances_of_a_pool(script, backend):
         """,
         backend,
     )
+@pytest.mark.parametrize(("library", "backend"), [("CDLL", "c"), ("PyDLL", "c"), ("CDLL", "cffi")])
+def test_forks_that_python_does_not_know_of(script, library, backend):
+    """By C code, without Python's hooks: with the GIL dropped, or kept."""
+    forked(
+        script,
+        f"""
+        import ctypes
+        os.fork = ctypes.{library}(None).fork
+        compiles()
+        in_child("compile", compiles, 20)
+        in_child("another engine", lambda: compiles(w.WasmEngine()), 20)
+        in_child("what the parent compiled", lambda: use(module, engine), 20)
+        def grandchild():
+            in_child("grandchild", compiles, 20)
+        in_child("child", grandchild, 20)
+        exports, unused = start(), w.WasmStore(engine, wasi=w.WasiConfig())
+        exports.say()
+        def refuses(use):
+            try:
+                use()
+            except w.ForkError as told:
+                assert "spawn" in str(told), told
+            else:
+                raise AssertionError("was allowed")
+        in_child("WASI", lambda: refuses(start), 20)
+        in_child("WASI that ran", lambda: refuses(exports.say), 20)
+        in_child("WASI that did not", lambda: refuses(lambda: linker.instantiate(unused, program)), 20)
+
+        inside, leave = threading.Event(), threading.Event()
+        def wait(x):
+            inside.set()
+            leave.wait()
+            return x
+        store = w.WasmStore(engine)
+        busy = w.WasmInstance(store, module, {{"": {{"h": wait}}}}).exports.f1
+        thread = threading.Thread(target=busy, args=(1,))
+        thread.start()
+        inside.wait()
+        def other():
+            try:
+                busy(1)
+            except (w.ForkError if w.backend == "c" else w.StoreBusyError) as told:
+                assert "hread" in str(told), told
+            else:
+                raise AssertionError("was let in")
+        in_child("a store that another thread was in", other, 20)
+        def forgets():
+            global store, busy
+            del store, busy
+            gc.collect()
+        in_child("goes", forgets, 20)
+        leave.set()
+        thread.join()
+        check("the parent goes on", busy(1) == 2 and start().say() == 0)
+        """,
+        backend,
+    )
+
+
+def test_time_limits_in_children_that_python_does_not_know_of(script):
+    script("""
+        import ctypes
+        os.fork = ctypes.CDLL(None).fork
+        engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))
+        spin = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, '(module (func (export "f") (loop $l br $l)))')).exports.f
+        refused("parent", w.WasmTimeout, lambda: spin(timeout=0.02))
+        def child():
+            try:
+                spin(timeout=0.02)
+            except w.WasmTimeout:
+                return
+        in_child("child", child, 20)
+        refused("parent", w.WasmTimeout, lambda: spin(timeout=0.02))
+    """)

@@ -32,8 +32,14 @@ def alarm(handler, seconds=0.05, again=0.0):
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, seconds, again)
 def tickers():
-    tasks = [f"/proc/self/task/{tid}" for tid in os.listdir("/proc/self/task")]
-    return [task for task in tasks if open(f"{task}/comm").read() == "wasmtime-ticker\\n"]
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        try:
+            with open(f"/proc/self/task/{task}/comm") as name:
+                found += [f"/proc/self/task/{task}"] * (name.read() == "wasmtime-ticker\\n")
+        except OSError:
+            pass  # a thread that has ended meanwhile
+    return found
 def ended_in_time(label, began):
     took = time.monotonic() - began
     check(f"{label}: took {took} seconds", took < 20)
@@ -91,6 +97,7 @@ def test_ctrl_c_where_the_gil_is_kept(script):
     script(
         SPINNING
         + dedent("""
+    warnings.simplefilter("ignore")
     if (child := os.fork()) == 0:
         time.sleep(0.2)
         os.kill(os.getppid(), signal.SIGINT)
@@ -255,7 +262,7 @@ def test_a_hundred_threads(script):
         for turn in range(3):
             limit = 0.02 + 0.01 * ((number + turn) % 9)
             raised = refused("spin", w.WasmTimeout, lambda: made.spin(timeout=limit))
-            check(f"{raised.elapsed} of {limit}", limit <= raised.elapsed < 60 and abs(raised.limit - limit) < 1e-6)
+            check(f"{raised.elapsed} of {limit}", limit - 1e-8 <= raised.elapsed < 60 and abs(raised.limit - limit) < 1e-6)
             check("works", made.add(number, 1) == number + 1)
         done.append(number)
     threads = [threading.Thread(target=work, args=(number,)) for number in range(100)]

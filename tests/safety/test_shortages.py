@@ -150,6 +150,69 @@ def test_no_descriptors_are_left_when_a_wasi_program_runs_first(script):
     )
 
 
+READS = r"""(module
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1) (data (i32.const 0) "input") (data (i32.const 16) "\40\00\00\00\40\00\00\00")
+    (func (export "nothing"))
+    (func (export "read") (param externref) (result i32)
+        (if (call $open (i32.const 3) (i32.const 0) (i32.const 0) (i32.const 5) (i32.const 0) (i64.const 2)
+                (i64.const 0) (i32.const 0) (i32.const 32)) (then (return (i32.const -1))))
+        (if (call $read (i32.load (i32.const 32)) (i32.const 16) (i32.const 1) (i32.const 36))
+            (then (return (i32.const -2))))
+        (i32.load (i32.const 36))))"""
+
+
+READS_INPUT = r"""(module
+    (import "wasi_snapshot_preview1" "fd_read" (func $read (param i32 i32 i32 i32) (result i32)))
+    (memory (export "memory") 1) (data (i32.const 16) "\40\00\00\00\40\00\00\00")
+    (func (export "read") (result i32) (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 36))))"""
+
+
+@pytest.mark.parametrize("backend", ["c", "cffi"])
+def test_wasi_and_files_without_threads(script, backend, monkeypatch):
+    """The engine would wait for ever for a thread that reads the file, and end the process for that of the input."""
+    monkeypatch.setenv("WASMTIME_RT_BACKEND", backend)
+    short(
+        script,
+        f"""
+        os.chmod(".", 0o755)
+        with open("input", "w") as file:
+            file.write("content")
+        engine = w.WasmEngine()
+        module = w.WasmModule(engine, r'''{READS}''')
+        linker = w.WasmLinker(engine)
+        linker.define_wasi()
+        def new():
+            return linker.instantiate(w.WasmStore(engine, wasi=w.WasiConfig(preopens={{"/": "."}})), module).exports
+        exports = new()
+        read, nothing = exports.read, exports.nothing
+        reads = w.WasmModule(engine, r'''{READS_INPUT}''')
+        stdin = linker.instantiate(w.WasmStore(engine, wasi=w.WasiConfig(stdin="inherit")), reads).exports.read
+        none = linker.instantiate(w.WasmStore(engine, wasi=w.WasiConfig()), module).exports.read
+
+        os.environ["RUST_MIN_STACK"] = str(1 << 47)
+        time.sleep(0.05)
+        ways = {{"read": lambda: read(None), "nothing": nothing, "values": nothing.call_values, "new": new, "input": stdin}}
+        for label, use in ways.items():
+            told = refused(label, w.WasmtimeError, use)
+            check(f"{{label}}: {{told}}", "cannot start one" in str(told))
+        del os.environ["RUST_MIN_STACK"]
+        check("threads are back", new().read(None) == 7)
+
+        no_more_threads()
+        time.sleep(0.05)
+        for turn in range(3):
+            refused("standard input", w.WasmtimeError, stdin)
+            told = refused("for good", w.WasmtimeError, read, None)
+            check(f"{{told}}", "RLIMIT_NPROC" in str(told))
+            check("the store", exports.memory.read(0, 5) == b"input")
+            check("no folders, no file", none(None) == -1)
+        """,
+    )
+
+
 KINDS = {
     "a memory": "w.WasmMemory(w.WasmStore(engine), w.WasmMemoryType(1))",
     "an instance": "w.WasmInstance(w.WasmStore(engine), module)",

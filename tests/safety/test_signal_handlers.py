@@ -117,10 +117,71 @@ traps(at_hand)
 
 
 def test_faulthandler_and_functions_at_hand():
-    # Nothing told us: faulthandler says that the process crashes, and the process goes on.
+    # Nothing told us: faulthandler says once that the process crashes, and the process goes on.
     status, traps, said = run("faulthandler.enable()\ntraps(at_hand)\ntraps(at_hand)\n")
     assert (status, traps) == (0, 3)
-    assert said.count("Fatal Python error") == 3
+    assert said.count("Fatal Python error") == 1
+
+
+CALLS = """
+import time
+harmless = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, '(module (func (export "f")))')).exports.f
+def calls():
+    time.sleep(0.02)
+    for _ in range(33):
+        harmless()
+"""
+
+
+@pytest.mark.parametrize("backend", ["c", "cffi"])
+@pytest.mark.parametrize("late", LATE)
+def test_calls_of_functions_at_hand_notice_it_too(late, backend):
+    assert run(f"{CALLS}\n{LATE[late]}\ncalls()\ntraps(at_hand)\n", backend=backend) == (0, 2, "")
+
+
+def test_calls_notice_that_faulthandler_was_disabled_and_enabled():
+    source = """
+faulthandler.disable()
+calls()
+traps(at_hand)
+faulthandler.enable()
+calls()
+traps(at_hand)
+faulthandler.disable()
+faulthandler.enable()
+calls()
+traps(at_hand)
+crash()
+"""
+    status, traps, said = run(CALLS + source, early="faulthandler.enable()")
+    assert (status, traps) == (-signal.SIGSEGV, 4)
+    assert "Fatal Python error: Segmentation fault" in said
+
+
+WAYS = {
+    "a call": "harmless()",
+    "with a reference": "with_reference(None)",
+    "of values": "harmless.call_values()",
+    "with the GIL kept": "kept()",
+    "mapped": "one.map(array.array('i', [1] * 3))",
+    "prepared": "prepared.instantiate(w.WasmStore(engine))",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_every_way_to_call_notices_it(way):
+    source = f"""
+import array
+more = w.WasmModule(engine, '(module (func (export "r") (param externref)) (func (export "i") (param i32) (result i32) (local.get 0)))')
+exports = w.WasmInstance(w.WasmStore(engine), more).exports
+with_reference, one, kept = exports.r, exports.i, harmless.typed(keep_gil=True)
+signal.signal(signal.SIGFPE, handler)
+time.sleep(0.02)
+for _ in range(33):
+    {WAYS[way]}
+traps(at_hand)
+"""
+    assert run(CALLS + source) == (0, 2, "")
 
 
 @pytest.mark.parametrize("options", [("-X", "faulthandler"), ("-X", "dev")], ids=["faulthandler", "dev"])

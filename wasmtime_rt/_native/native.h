@@ -225,10 +225,9 @@ bool wrt_wasi_runs(void);
 void wrt_enter(int kind);
 void wrt_leave(int kind);
 
-/* On the thread that forks. */
+/* On the thread that forks. What follows in the child needs no asking. */
 void wrt_fork_before(void);
 void wrt_fork_in_parent(void);
-void wrt_fork_in_child(void);
 
 /* ---- Signal handlers: see signals.c ---- */
 

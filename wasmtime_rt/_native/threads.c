@@ -255,7 +255,8 @@ void wrt_fork_in_parent(void) {
     __atomic_store_n(&forking, false, __ATOMIC_SEQ_CST);
 }
 
-void wrt_fork_in_child(void) {
+/* Called by the C library, whoever forks, and whether or not that leads to another program. */
+static void in_forked_child(void) {
     for (int kind = 0; kind < WRT_KINDS; kind++)
         inside[kind] = mine.inside[kind];
     pthread_mutex_init(&starting, NULL);
@@ -271,3 +272,4 @@ bool wrt_end_with_parent(long parent) {
 #endif
     return (long)getppid() == parent;
 }
+__attribute__((constructor)) static void prepare(void) { pthread_atfork(NULL, NULL, in_forked_child); }

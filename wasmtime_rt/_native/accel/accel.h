@@ -25,9 +25,7 @@ struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
         *view_type, *owned_type, *caller_type;
     unsigned long main_thread; /* the one that ends the interpreter */
-    struct Guard *guards;      /* the newest first */
     bool (*restore_signals)(void);
-    void (*look_at_signals)(void);
     PyObject *getsignal, *modules, *handlers[3], *faulthandler_is_enabled, *was_enabled; /* for `check_signals` */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
@@ -35,6 +33,7 @@ struct state {
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
+    PyObject *check_threads; /* (): raise if no thread can be started */
     PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
     PyObject *explained;    /* (exception, name, arguments, types) -> itself, or what says which argument it is about */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */
@@ -55,8 +54,10 @@ struct state {
  */
 void check_signals(struct state *state);
 
-/* wrt_store_delete, wrt_enter and wrt_leave: they belong to the other extension. */
+/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_look and wrt_wasi_is_gone: they belong to the other extension. */
 extern void (*delete_store)(wasmtime_store_t *);
+extern void (*look_at_signals)(void);
+extern bool (*wasi_is_gone)(void);
 extern void (*enter_work)(int), (*leave_work)(int);
 
 struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or derived from one */
@@ -83,7 +84,13 @@ typedef struct Guard {
     unsigned long owner;  /* the thread that is inside, or 0 */
     unsigned depth;       /* entries of that thread */
     unsigned activations; /* those of them that run WebAssembly */
-    char closed;
+    union {
+        struct {
+            char closed;
+            char needs_threads; /* WASI in the store may need one, for files: that it can be had is looked at first */
+        };
+        uint16_t not_plain; /* either */
+    };
     char lost;                   /* by a fork: 1 since another thread was inside, 2 since it may call WASI; then */
                                  /* it is closed too, and its store is never freed */
     char runs_wasi;              /* functions of WASI are in the store */
@@ -120,9 +127,8 @@ int guard_leave(Guard *guard);         /* -1 with an exception that what follows
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
 int guard_leave_running(Guard *guard);
 
-/* lose_by_fork(wasi_is_gone): in a forked child, give up stores that another thread was in, and, where WASI ran, all
- * that may call it. */
-PyObject *guard_lose_by_fork(PyObject *module, PyObject *wasi_is_gone);
+/* In a forked child, give up stores that another thread was in, and, where WASI ran, all that may call it. */
+void guard_lose_by_fork(void);
 
 /* Make an externref to a Python object, which the store keeps. Inside the guard. */
 int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);

@@ -11,7 +11,11 @@ void learn_this_thread(void) {
     this_thread.ident = PyThread_get_thread_ident();
 }
 
+int calls_until_look;
+
 void (*delete_store)(wasmtime_store_t *);
+void (*look_at_signals)(void);
+bool (*wasi_is_gone)(void);
 void (*enter_work)(int), (*leave_work)(int);
 
 int guard_refuse(Guard *guard) {
@@ -56,7 +60,7 @@ int guard_enter_first(Guard *guard) {
 int guard_leave_last(Guard *guard) {
     int result = 0;
     PyObject *pending = NULL;
-    if (guard->on_leave) {
+    if (guard->on_leave && !guard->lost) {
         PyObject *hook = Py_NewRef(guard->on_leave);
         pending = PyErr_Occurred() ? take_exception() : NULL;
         PyObject *done = PyObject_CallNoArgs(hook);
@@ -89,6 +93,20 @@ int guard_small_stack(Guard *guard, size_t needed) {
     Py_XDECREF(never);
     guard_leave(guard);
     return -1;
+}
+
+int guard_look_around(Guard *guard) {
+    if (calls_until_look < 0) {
+        calls_until_look = CALLS_BETWEEN_LOOKS;
+        look_at_signals();
+    }
+    if (!guard->needs_threads)
+        return 0;
+    PyObject *enough = PyObject_CallNoArgs(guard->state->check_threads);
+    if (!enough)
+        guard_leave(guard);
+    Py_XDECREF(enough);
+    return enough ? 0 : -1;
 }
 
 int guard_enter(Guard *guard) { return guard_enter_inline(guard); }
@@ -192,6 +210,8 @@ static PyObject *guard_interrupt(Guard *self, PyObject *unused) {
 
 /* ---- The Python type ---- */
 
+static Guard *guards; /* that were opened, the newest first */
+
 static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
     (void)args, (void)kwargs;
     Guard *self = (Guard *)type->tp_alloc(type, 0);
@@ -240,11 +260,11 @@ static PyObject *guard_open(Guard *self, PyObject *const *args, Py_ssize_t nargs
         return NULL;
     self->engine = Py_NewRef(args[0]);
     self->number = ++stores;
-    self->next = self->state->guards;
+    self->next = guards;
     if (self->next)
         self->next->link = &self->next;
-    self->link = &self->state->guards;
-    self->state->guards = self;
+    self->link = &guards;
+    guards = self;
     lease->store = wasmtime_store_new(engine, self, NULL);
     if (clock && !(self->epochs = epochs_calls->make(lease->store, clock)))
         return PyErr_NoMemory();
@@ -346,13 +366,15 @@ static PyObject *guard_refs(Guard *self, void *unused) {
     return PyLong_FromVoidPtr(self->refs);
 }
 
-PyObject *guard_lose_by_fork(PyObject *module, PyObject *wasi_is_gone) {
-    struct state *state = PyModule_GetState(module);
+/* The C library calls it right after the fork, whoever forks, and whether or not that leads to another program: no
+ * Python. */
+void guard_lose_by_fork(void) {
     unsigned long here = PyThread_get_thread_ident();
-    for (Guard *guard = state->guards; guard; guard = guard->next) {
+    bool gone = wasi_is_gone && wasi_is_gone();
+    for (Guard *guard = guards; guard; guard = guard->next) {
         if (guard->owner && guard->owner != here)
             guard->lost = 1;
-        else if (guard->runs_wasi && wasi_is_gone == Py_True)
+        else if (guard->runs_wasi && gone)
             guard->lost = 2;
         else
             continue;
@@ -362,9 +384,7 @@ PyObject *guard_lose_by_fork(PyObject *module, PyObject *wasi_is_gone) {
             guard->lease->store = NULL;
             guard->lease->refs = NULL;
         }
-        Py_CLEAR(guard->on_leave);
     }
-    Py_RETURN_NONE;
 }
 
 static int guard_traverse(Guard *self, visitproc visit, void *arg) {
@@ -418,6 +438,7 @@ static PyMethodDef guard_methods[] = {
 static PyMemberDef guard_members[] = {
     {"closed", T_BOOL, offsetof(Guard, closed), READONLY, NULL},
     {"lost", T_BYTE, offsetof(Guard, lost), READONLY, NULL},
+    {"needs_threads", T_BOOL, offsetof(Guard, needs_threads), 0, NULL},
     {"runs_wasi", T_BOOL, offsetof(Guard, runs_wasi), 0, NULL},
     {"raised", T_OBJECT, offsetof(Guard, raised), 0, NULL},
     {"on_leave", T_OBJECT, offsetof(Guard, on_leave), 0, NULL},

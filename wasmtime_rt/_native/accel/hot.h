@@ -32,6 +32,11 @@ static inline size_t stack_left(void) {
 
 /* ---- The guard ---- */
 
+/* Outermost calls until one looks whether the program has put signal handlers in front of the engine's: asking the
+ * system each time would take longer than the call. */
+#define CALLS_BETWEEN_LOOKS 32
+extern int calls_until_look __attribute__((visibility("hidden")));
+
 int guard_refuse(Guard *guard);      /* raises, returns -1 */
 int guard_enter_first(Guard *guard); /* what only the outermost entry does: -1 with an exception */
 int guard_leave_last(Guard *guard);  /* the same for leaving, where something waits for it */
@@ -59,6 +64,7 @@ static inline int guard_leave_inline(Guard *guard) {
 }
 
 int guard_small_stack(Guard *guard, size_t needed); /* leaves, raises, returns -1 */
+int guard_look_around(Guard *guard);                /* now and then, before an outermost call: -1, having left */
 
 static inline int guard_enter_running_inline(Guard *guard) {
     if (guard_enter_inline(guard) < 0)
@@ -67,8 +73,13 @@ static inline int guard_enter_running_inline(Guard *guard) {
     size_t needed = guard->activations ? STACK_MARGIN : guard->max_wasm_stack + STACK_MARGIN;
     if (stack_left() < needed)
         return guard_small_stack(guard, needed);
-    if (guard->activations++ == 0 && unlikely(guard->epochs))
-        epochs_calls->enter(guard->epochs);
+    if (guard->activations == 0) {
+        if (unlikely(--calls_until_look < 0 || guard->needs_threads) && guard_look_around(guard) < 0)
+            return -1;
+        if (unlikely(guard->epochs))
+            epochs_calls->enter(guard->epochs);
+    }
+    guard->activations++;
     return 0;
 }
 
@@ -83,8 +94,9 @@ static inline int guard_enter_first_inline(Guard *guard) {
     char here;
     unsigned long ident = this_thread.ident; /* 0, and then the stack is unknown too, before the first call */
     if (unlikely(
-            guard->owner || guard->closed || guard->raised || !ident || objects_were_dropped(guard) ||
-            (uintptr_t)&here - this_thread.lowest_stack < guard->max_wasm_stack + STACK_MARGIN))
+            guard->owner || guard->not_plain || guard->raised || !ident || objects_were_dropped(guard) ||
+            (uintptr_t)&here - this_thread.lowest_stack < guard->max_wasm_stack + STACK_MARGIN ||
+            --calls_until_look < 0))
         return 0;
     guard->owner = ident;
     guard->depth = guard->activations = 1;

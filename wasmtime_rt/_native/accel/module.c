@@ -1,6 +1,7 @@
 /* The extension module `_accel`: its state, its types, and what Python registers with it. */
 #include "accel.h"
 
+#include <pthread.h>
 #include <signal.h>
 
 static struct PyModuleDef accel_module;
@@ -96,6 +97,7 @@ static const struct {
     {"refuse", offsetof(struct state, refuse)},
     {"small_stack", offsetof(struct state, small_stack)},
     {"heap_full", offsetof(struct state, heap_full)},
+    {"check_threads", offsetof(struct state, check_threads)},
     {"failure", offsetof(struct state, failure)},
     {"explained", offsetof(struct state, explained)},
     {"wasm_exception", offsetof(struct state, wasm_exception)},
@@ -172,13 +174,15 @@ static const int TRAPS[] = {SIGSEGV, SIGILL, SIGFPE};
 PyDoc_STRVAR(
     native_doc,
     "use_native(getsignal, modules, *addresses)\n--\n\nSay how signal handlers are asked for, and where C functions of "
-    "the package are: to restore and look at them, to delete stores, to enter and leave what forks wait for.");
+    "the package are: to restore and look at them, to delete stores, to enter and leave what forks wait for, to tell "
+    "whether a fork has cost WASI.");
 
 static PyObject *accel_use_native(PyObject *module, PyObject *args) {
     struct state *state = PyModule_GetState(module);
-    unsigned long long restore, look, delete, enter, leave;
+    unsigned long long restore, look, delete, enter, leave, gone;
     PyObject *getsignal, *modules;
-    if (!PyArg_ParseTuple(args, "OO!KKKKK", &getsignal, &PyDict_Type, &modules, &restore, &look, &delete, &enter, &leave))
+    if (!PyArg_ParseTuple(
+            args, "OO!KKKKKK", &getsignal, &PyDict_Type, &modules, &restore, &look, &delete, &enter, &leave, &gone))
         return NULL;
     Py_XSETREF(state->modules, Py_NewRef(modules));
     Py_XSETREF(state->getsignal, Py_NewRef(getsignal));
@@ -186,7 +190,10 @@ static PyObject *accel_use_native(PyObject *module, PyObject *args) {
     delete_store = (void (*)(wasmtime_store_t *))(uintptr_t)delete;
     enter_work = (void (*)(int))(uintptr_t)enter;
     leave_work = (void (*)(int))(uintptr_t)leave;
-    state->look_at_signals = (void (*)(void))(uintptr_t)look;
+    look_at_signals = (void (*)(void))(uintptr_t)look;
+    if (!wasi_is_gone && pthread_atfork(NULL, NULL, guard_lose_by_fork) != 0) /* once */
+        return PyErr_NoMemory();
+    wasi_is_gone = (bool (*)(void))(uintptr_t)gone;
     Py_RETURN_NONE;
 }
 
@@ -224,7 +231,7 @@ void check_signals(struct state *state) {
     if (differs)
         state->restore_signals();
     else
-        state->look_at_signals();
+        look_at_signals();
 }
 
 static PyObject *accel_check_signals(PyObject *module, PyObject *unused) {
@@ -312,7 +319,6 @@ static PyMethodDef accel_methods[] = {
     {"set_epochs_calls", accel_set_epochs_calls, METH_O, epochs_calls_doc},
     {"use_native", accel_use_native, METH_VARARGS, native_doc},
     {"check_signals", accel_check_signals, METH_NOARGS, NULL},
-    {"lose_by_fork", guard_lose_by_fork, METH_O, NULL},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},

@@ -196,7 +196,7 @@ def leaks(rest: list[str]) -> int:
 
 
 def races(rest: list[str]) -> int:
-    """Data races. What Python and the engine synchronise by is invisible: see `Races` in docs/safety.md."""
+    """Data races. What the engine and WebAssembly synchronise by is invisible."""
     where = build("races", "thread")
     reports = reports_of(where / "reports")
     status = smoke(

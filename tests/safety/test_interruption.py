@@ -32,8 +32,15 @@ def alarm(handler, seconds=0.05, again=0.0):
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, seconds, again)
 def tickers():
-    tasks = [f"/proc/self/task/{tid}" for tid in os.listdir("/proc/self/task")]
-    return [task for task in tasks if open(f"{task}/comm").read() == "wasmtime-ticker\\n"]
+    found = []
+    for task in [f"/proc/self/task/{tid}" for tid in os.listdir("/proc/self/task")]:
+        try:
+            with open(f"{task}/comm") as comm:
+                if comm.read() == "wasmtime-ticker\\n":
+                    found.append(task)
+        except (FileNotFoundError, ProcessLookupError):
+            pass  # another thread, which has ended meanwhile
+    return found
 def ended_in_time(label, began):
     took = time.monotonic() - began
     check(f"{label}: took {took} seconds", took < 20)

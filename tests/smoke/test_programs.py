@@ -32,6 +32,13 @@ def test_those_with_threads_are_among_them():
     assert set(programs.THREADED) < set(programs.PROGRAMS)
 
 
+def test_what_cannot_be_tried_under_a_sanitizer_exists():
+    tests = FILE.parent.parent
+    for each in load(tests / "conftest.py").NOT_SANITIZED:
+        file, name = each.split("::")
+        assert f"\ndef {name}(" in (tests / file).read_text()
+
+
 def test_the_end_with_everything_alive():
     ended = subprocess.run(
         [sys.executable, str(FILE), "left_alive"],

@@ -317,6 +317,15 @@ PLANTED = [
 """,
     ),
     (
+        "accel/function.c",
+        "    guard->released = thread;\n",
+        """    guard->released = thread;
+    static int raced;
+    if (planted("race without the GIL"))
+        raced++;
+""",
+    ),
+    (
         "epochs.c",
         "/* Why the call must end,",
         "static int raced;\n/* Why the call must end,",
@@ -344,6 +353,7 @@ NOTICES = [
     ("valgrind", "leak", "Leak_DefinitelyLost", ["calls", "traps"]),
     ("valgrind", "leak of the engine's", "Leak_DefinitelyLost", ["calls", "traps"]),
     ("races", "race", "data race", ["interruptions"]),
+    ("races", "race without the GIL", "data race", ["sharing"]),
 ]
 
 

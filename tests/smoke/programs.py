@@ -96,11 +96,21 @@ def exports(store, host=abs, host_ref=lambda value: value):
 
 
 def on_threads(count, function):
-    threads = [threading.Thread(target=function) for _ in range(count)]
+    """Run it on so many threads, which take turns as quickly as they can."""
+    begun = threading.Barrier(count)
+    interval = sys.getswitchinterval()
+
+    def run():
+        begun.wait()
+        function()
+
+    threads = [threading.Thread(target=run) for _ in range(count)]
+    sys.setswitchinterval(1e-5)
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(interval)
 
 
 @program
@@ -499,7 +509,8 @@ def sharing():
             for i in range(10):
                 with w.WasmStore(engine) as store:
                     f = prepared.instantiate(store).exports
-                    assert f.host(-i) == i
+                    for _ in range(20):
+                        assert f.host(-i) == i
                     assert isinstance(f.hostref(Thing()), Thing)
                     failing(w.WasmTrap, lambda f=f: f.div(1, 0))
                 shared.write(i, b"a")

@@ -132,9 +132,10 @@ def sanitize(rest: list[str]) -> int:
     """Fails where a test does, and where any process has written a report, whatever a test thought."""
     where = build("sanitize", "1")
     reports = reports_of(where / "reports")
-    chosen = rest if any(not each.startswith("-") for each in rest) else [*rest, *SUITE]
+    if all(each.startswith("-") for each in rest):
+        rest = ["-n2", "--dist=worksteal", *rest, *SUITE]
     status = run(
-        [str(where / ".venv/bin/python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *chosen],
+        [str(where / ".venv/bin/python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *rest],
         where,
         LD_PRELOAD=f"{library('libasan.so')} {library('libstdc++.so')}",
         ASAN_OPTIONS=options(ADDRESS, log_path=reports / "address"),

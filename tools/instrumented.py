@@ -38,7 +38,7 @@ FOUND = 86  # the status of a process that a sanitizer ended
 
 SUITE = ["tests/unit", "tests/hot", "tests/front", "tests/safety", "tests/stateful", "tests/smoke"]
 
-#: The engine handles faults, and finds room for its handlers itself; `signals.c` is what is tried here.
+#: Faults, and the stack for their handlers, are left to the engine and to `signals.c`, which is tried here.
 FAULTS = {
     **dict.fromkeys(("handle_segv", "handle_sigbus", "handle_sigill", "handle_sigfpe", "use_sigaltstack"), 0),
     "allow_user_segv_handler": 1,
@@ -183,7 +183,7 @@ def leaks(rest: list[str]) -> int:
     status = smoke(
         where, [], rest or ["--turns", "2"],
         LD_PRELOAD=f"{library('libasan.so')} {library('libstdc++.so')}",
-        # Not `fast_unwind_on_malloc=0`, which waits for ever in code that the engine has made.
+        # Not `fast_unwind_on_malloc=0`: libgcc allocates while it holds the lock that unwinding takes.
         ASAN_OPTIONS=options(ADDRESS, detect_leaks=1, malloc_context_size=40, log_path=reports / "leaks"),
         UBSAN_OPTIONS=options(UNDEFINED, log_path=reports / "undefined"),
     )  # fmt: skip

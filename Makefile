@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test harsh programs random stateful fuzz spec test-wheel check format sanitize fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test harsh programs random stateful fuzz spec test-wheel check format sanitize leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -88,16 +88,24 @@ wheel: $(VENV)/tested
 test-wheel:
 	PYTHON=$(PYTHON) bash tools/test_wheel.sh $(TESTS)
 
-# The accelerator under the address and undefined-behaviour sanitizers, in an environment of its own.
+# The tests with our C under the address and undefined-behaviour sanitizers, built in an environment of its own:
+# make sanitize TESTS="tests/unit tests/hot"
 sanitize:
-	rm -rf build/sanitize && mkdir -p build/sanitize
-	git archive HEAD | tar x -C build/sanitize
-	$(PYTHON) -m venv build/sanitize/.venv
-	cd build/sanitize && WASMTIME_RT_SANITIZE=1 .venv/bin/python -m pip --disable-pip-version-check --quiet install \
-		--editable '.[test]'
-	cd build/sanitize && LD_PRELOAD="$$($(CC) -print-file-name=libasan.so) $$($(CC) -print-file-name=libstdc++.so)" \
-		ASAN_OPTIONS=detect_leaks=0:handle_segv=0:handle_sigill=0:handle_sigfpe=0:allow_user_segv_handler=1 \
-		PYTHONMALLOC=malloc .venv/bin/python -m pytest -q -p no:cacheprovider $(or $(TESTS),tests/unit)
+	$(PYTHON) tools/instrumented.py sanitize $(TESTS)
+
+# The programs of tests/smoke: what C leaks, data races of our C, and memcheck, which wants valgrind.
+leaks:
+	$(PYTHON) tools/instrumented.py leaks $(PROGRAMS)
+
+races:
+	$(PYTHON) tools/instrumented.py races $(PROGRAMS)
+
+valgrind:
+	$(PYTHON) tools/instrumented.py valgrind $(PROGRAMS)
+
+# Whether they notice what they are there for: bugs planted into copies of our C.
+prove-instruments:
+	$(PYTHON) tools/instrumented.py prove
 
 clean:
 	rm -rf $(VENV) build dist out *.egg-info wasmtime_rt/*.so wasmtime_rt/_ffi.c

@@ -22,6 +22,29 @@ def build_id(library: Path) -> str:
     return data[at + 12 : at + 32].hex()
 
 
+#: What goes with every sanitizer. Python is compiled with -fwrapv, which hides overflows of signed integers.
+CHECKED = [
+    "-g",
+    "-O1",
+    "-fno-omit-frame-pointer",
+    "-fno-optimize-sibling-calls",
+    "-fno-wrapv",
+    "-U_FORTIFY_SOURCE",
+]
+
+
+def sanitizers() -> list[str] | None:
+    """What `WASMTIME_RT_SANITIZE` asks for: 1 is addresses and undefined behaviour, `thread` data races."""
+    wanted = os.environ.get("WASMTIME_RT_SANITIZE")
+    if not wanted:
+        return None
+    if wanted == "none":  # for valgrind
+        return []
+    if wanted == "thread":
+        return ["-fsanitize=thread"]
+    return ["-fsanitize=address,undefined,float-cast-overflow", "-fno-sanitize-recover=all"]
+
+
 class BuildExt(build_ext):
     """Links against our copy of the engine, found at run time beside the extension."""
 
@@ -41,6 +64,9 @@ class BuildExt(build_ext):
                 ("WRT_ENGINE_BUILD_ID", f'"{build_id(engine.library)}"'),
             ]
             extension.extra_link_args += [f"-L{package}", f"-l:{engine.file_name}", "-Wl,-rpath,$ORIGIN"]
+            if (checks := sanitizers()) is not None:
+                extension.extra_compile_args = [*extension.extra_compile_args, *checks, *CHECKED]
+                extension.extra_link_args += checks
         super().run()
 
     def build_extensions(self):
@@ -75,11 +101,6 @@ accel = Extension(
         *build_ffi.STRICT,
     ],
 )
-
-if os.environ.get("WASMTIME_RT_SANITIZE"):
-    checks = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
-    accel.extra_compile_args += [*checks, "-g", "-O1"]
-    accel.extra_link_args += checks
 
 setup(
     ext_modules=[accel],

@@ -10,6 +10,7 @@ import array
 import contextlib
 import ctypes
 import gc
+import os
 import sys
 
 import numpy as np
@@ -45,7 +46,8 @@ from wasmtime_rt import (
 )
 from wasmtime_rt._backend import accel
 
-WARM, TURNS, ROUNDS = 50, 2000 if backend == "c" else 300, 6
+QUICK = backend == "c" and not os.environ.get("WASMTIME_RT_SANITIZE")
+WARM, TURNS, ROUNDS = 50, 2000 if QUICK else 300, 6
 
 SOURCE = """(module
     (import "" "h" (func $h (param i32) (result i32)))

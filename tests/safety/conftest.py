@@ -22,6 +22,9 @@ import pytest
 
 import wasmtime_rt
 
+#: Under a sanitizer everything takes several times as long.
+PATIENCE = 5 if os.environ.get("WASMTIME_RT_SANITIZE") else 1
+
 _PRELUDE = '''
 import gc, os, signal, sys, threading, time, traceback, warnings, weakref
 import wasmtime_rt as w
@@ -77,7 +80,7 @@ def on_thread(stack, function):
     threading.stack_size(before)
     thread.join()
 
-def in_child(label, function, seconds=5):
+def in_child(label, function, seconds=25 if os.environ.get("WASMTIME_RT_SANITIZE") else 5):
     """Run ``function`` in a forked child, which must end in time."""
     sys.stdout.flush()
     with warnings.catch_warnings():
@@ -129,7 +132,7 @@ def script(tmp_path):
             encoding="utf-8",
             env=environment,
             errors="replace",
-            timeout=timeout,
+            timeout=timeout * PATIENCE,
             check=False,
         )
         said = f"stdout:\n{ended.stdout[-3000:]}\nstderr:\n{ended.stderr[-3000:]}"

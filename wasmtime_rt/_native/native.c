@@ -164,7 +164,7 @@ wrt_sink_t *wrt_sink_new(int descriptor, uint64_t limit) {
     wrt_sink_t *sink = calloc(1, sizeof *sink);
     if (sink) {
         pthread_mutex_init(&sink->lock, NULL);
-        sink->shares = 1;
+        __atomic_store_n(&sink->shares, 1, __ATOMIC_RELAXED); /* the engine may let go on a thread of its own */
         sink->descriptor = descriptor;
         sink->room = limit;
     }

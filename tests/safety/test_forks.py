@@ -434,6 +434,8 @@ def test_a_child_has_none_of_the_idle_instances_of_a_pool(script, backend):
         """,
         backend,
     )
+
+
 @pytest.mark.parametrize(("library", "backend"), [("CDLL", "c"), ("PyDLL", "c"), ("CDLL", "cffi")])
 def test_forks_that_python_does_not_know_of(script, library, backend):
     """By C code, without Python's hooks: with the GIL dropped, or kept."""

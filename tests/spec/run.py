@@ -2,7 +2,8 @@
 
     python tests/spec/run.py [FOLDER or SCRIPT ...]
 
-Without arguments: our own scripts, and those in the folder that WASM_SPEC_SCRIPTS names.
+Without arguments: our own scripts, and those in the folder that WASM_SPEC_SCRIPTS names, or in ../shared/spec
+beside the checkout.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ def main(arguments: list[str]) -> int:
         official = suite.official_folder()
         roots = [suite.OWN / "passing", *([official] if official else [])]
         if official is None:
-            print(f"{suite.VARIABLE} is not set: the official scripts are left out\n")
+            print(suite.ABSENT + "\n")
     started, total, surprising = time.monotonic(), Report(), []
     listed = [(root, script) for root in roots for script in suite.scripts_in(root)]
     empty = [root for root in roots if not suite.scripts_in(root)]

@@ -18,6 +18,9 @@ T = TypeVar("T")
 #: Names the folder with the official scripts, which are not part of this package.
 VARIABLE = "WASM_SPEC_SCRIPTS"
 OWN = Path(__file__).parent / "scripts"
+#: Where they are looked for without it: beside the checkout.
+BESIDE = Path(__file__).parents[3] / "shared" / "spec"
+ABSENT = f"{VARIABLE} is not set, and there is no ../shared/spec: the official scripts are left out"
 
 #: By the end of the folder that a script is in, the settings that it needs beyond the defaults.
 _SETTINGS: dict[str, dict[str, Any]] = {
@@ -38,9 +41,9 @@ def scripts_in(folder: Path) -> list[Path]:
 
 
 def official_folder() -> Path | None:
-    """The folder that the environment names, if it names one."""
+    """The folder that the environment names, or the one beside the checkout, if it is there."""
     named = os.environ.get(VARIABLE)
-    return Path(named) if named else None
+    return Path(named) if named else BESIDE if BESIDE.is_dir() else None
 
 
 def settings_of(script: Path) -> dict[str, Any]:

@@ -113,6 +113,16 @@ def build(kind: str, sanitizer: str) -> Path:
     return where
 
 
+def preloaded(where: Path) -> str:
+    """What the address and undefined-behaviour sanitizers need from the start of a process."""
+    hook = where / "build" / "report_undefined.so"
+    hook.parent.mkdir(exist_ok=True)
+    compiler = os.environ.get("CC", "gcc").split()
+    source = ROOT / "tools" / "report_undefined.c"
+    subprocess.run([*compiler, "-shared", "-fPIC", "-O1", "-o", hook, source], check=True)
+    return f"{library('libasan.so')} {hook} {library('libstdc++.so')}"
+
+
 def run(command: list[str], where: Path, **environment: str) -> int:
     """Run something in a copy, and say how long it took."""
     began = time.monotonic()
@@ -137,9 +147,10 @@ def sanitize(rest: list[str]) -> int:
     status = run(
         [str(where / ".venv/bin/python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *rest],
         where,
-        LD_PRELOAD=f"{library('libasan.so')} {library('libstdc++.so')}",
+        LD_PRELOAD=preloaded(where),
+        WASMTIME_RT_REPORTS=str(reports),
         ASAN_OPTIONS=options(ADDRESS, log_path=reports / "address"),
-        UBSAN_OPTIONS=options(UNDEFINED, log_path=reports / "undefined"),
+        UBSAN_OPTIONS=options(UNDEFINED),
         PYTHONMALLOC="malloc",
         WASMTIME_RT_SANITIZE="1",
     )
@@ -182,10 +193,11 @@ def leaks(rest: list[str]) -> int:
     reports = reports_of(where / "reports")
     status = smoke(
         where, [], rest or ["--turns", "2"],
-        LD_PRELOAD=f"{library('libasan.so')} {library('libstdc++.so')}",
+        LD_PRELOAD=preloaded(where),
+        WASMTIME_RT_REPORTS=str(reports),
         # Not `fast_unwind_on_malloc=0`: libgcc allocates while it holds the lock that unwinding takes.
         ASAN_OPTIONS=options(ADDRESS, detect_leaks=1, malloc_context_size=40, log_path=reports / "leaks"),
-        UBSAN_OPTIONS=options(UNDEFINED, log_path=reports / "undefined"),
+        UBSAN_OPTIONS=options(UNDEFINED),
     )  # fmt: skip
     said = [report.read_text(errors="replace") for report in reports.iterdir()]
     if (status and not said) or any(report.name.startswith("undefined") for report in reports.iterdir()):

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from ._importing import Importing
 from .errors import WasmtimeError
 
 #: ``-I -S`` leaves it the standard library; it gets paths for what cffi needs, and the package by its place,
@@ -45,8 +46,9 @@ def interpreter(why: str, room: str, paths: Sequence[str]) -> list[str]:
 
 def die_quietly() -> None:
     """Leave no core dump, and be the first to go when memory runs out."""
-    import contextlib  # noqa: PLC0415
-    import resource  # noqa: PLC0415
+    with Importing():
+        import contextlib  # noqa: PLC0415
+        import resource  # noqa: PLC0415
 
     with contextlib.suppress(OSError, ValueError):
         hard = resource.getrlimit(resource.RLIMIT_CORE)[1]

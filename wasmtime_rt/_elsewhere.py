@@ -13,6 +13,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from ._child import die_quietly, interpreter
+from ._importing import Importing
 from ._lowlevel import lib
 from ._process import _processors, _stack
 from .config import ProfilingStrategy, WasmConfig
@@ -50,7 +51,8 @@ def compile_elsewhere(
         LimitError: It takes longer, or more.
         WasmtimeError: The process cannot be started, or ended without an answer.
     """
-    import subprocess  # noqa: PLC0415  slow to import, and rarely needed
+    with Importing():
+        import subprocess  # noqa: PLC0415  slow to import, and rarely needed
 
     why = "compile_timeout and compile_memory need a process of their own: "
     backend = sys.modules.get("_cffi_backend")
@@ -82,7 +84,8 @@ def compile_elsewhere(
 
 
 def _request(config: WasmConfig, wasm: bytes, memory: int | None) -> bytes:
-    import pickle  # noqa: PLC0415  rarely needed
+    with Importing():
+        import pickle  # noqa: PLC0415  rarely needed
 
     # What has no part in compiling would only be had twice.
     settings = config.replace(
@@ -125,8 +128,9 @@ def _judge(engine: WasmEngine, status: int, answer: bytes, said: str, memory: in
 
 def run() -> None:
     """Compile what is asked for on the standard input."""
-    import pickle  # noqa: PLC0415
-    import signal  # noqa: PLC0415
+    with Importing():
+        import pickle  # noqa: PLC0415
+        import signal  # noqa: PLC0415
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the parent, which ends this
     asked, answer = sys.stdin.buffer, sys.stdout.buffer
@@ -162,7 +166,8 @@ def _compile(engine: WasmEngine, wasm: bytes) -> tuple[bytes, bytes]:
 
 def _limit(memory: int | None) -> None:
     """Let this process take so much more address space, and the stacks of the compiler's threads."""
-    import resource  # noqa: PLC0415
+    with Importing():
+        import resource  # noqa: PLC0415
 
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     soft: Any = hard

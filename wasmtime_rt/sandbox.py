@@ -519,7 +519,8 @@ class Sandbox(WasmtimeResource):
             TypeError: An argument is of the wrong type.
             ValueError: A number is out of range; an output is a path.
         """
-        from .sandbox_pool import SandboxPool  # noqa: PLC0415  which imports this module
+        with Importing():
+            from .sandbox_pool import SandboxPool  # noqa: PLC0415  which imports this module
 
         if not self.is_valid:
             raise ClosedError("this Sandbox was closed")
@@ -781,8 +782,9 @@ def _load_elsewhere(
     engine: WasmEngine, wasm: bytes, cache: Cache, timeout: float | None, memory: int | None
 ) -> WasmModule:
     """What `WasmModule.load` gives, compiled within limits if that is needed."""
-    from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed
-    from .module_cache import ModuleCache  # noqa: PLC0415
+    with Importing():
+        from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed
+        from .module_cache import ModuleCache  # noqa: PLC0415
 
     compile_ = functools.partial(compile_elsewhere, timeout=timeout, memory=memory)
     if cache is False:

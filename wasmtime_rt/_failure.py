@@ -12,6 +12,7 @@ WebAssembly exception is unwound, by the language's own rules.
 from __future__ import annotations
 
 import contextlib
+import re
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import _convert
@@ -44,6 +45,8 @@ Written: TypeAlias = tuple[object, object, WasmValType]
 #: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
 _DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
 
+#: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
+_REASONS = "\n\nCaused by:\n"
 #: What to do where the engine gets no address space.
 _RESERVE_LESS = (
     "\nhint: this process has not enough address space or mappings left (RLIMIT_AS, vm.max_map_count); "
@@ -60,8 +63,18 @@ def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
     message = ffi.new("wasm_byte_vec_t *")
     lib.wasmtime_error_message(error, message)
-    text = take_bytes(message).decode(errors="replace").rstrip("\n")
+    text = _reason_first(take_bytes(message))
     return text + _RESERVE_LESS if "mmap failed" in text else text
+
+
+def _reason_first(message: bytes) -> str:
+    """What the engine says, turned round: the first line is the reason, where the engine has it last."""
+    said, _, reasons = message.rstrip(b"\0\n").decode(errors="replace").rpartition(_REASONS)
+    if not said:
+        return reasons
+    # Each is indented by four, and numbered where they are several.
+    told = re.split(r"^ {4}\d+: ", reasons, flags=re.MULTILINE)[1:] or [reasons.removeprefix("    ")]
+    return "\n".join([*(reason.rstrip("\n") for reason in reversed(told)), said])
 
 
 def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:
@@ -186,7 +199,7 @@ def _told(
     if trap != NULL:
         message = ffi.new("wasm_byte_vec_t *")
         lib.wasm_trap_message(trap, message)
-        text = take_bytes(message).rstrip(b"\0\n").decode(errors="replace")
+        text = _reason_first(take_bytes(message))
         number = ffi.new("wasmtime_trap_code_t *")
         if lib.wasmtime_trap_code(trap, number):
             code = TrapCode(number[0])
@@ -194,8 +207,8 @@ def _told(
     else:
         text = error_text(error)
         lib.wasmtime_error_wasm_trace(error, vector)
-        if text.rstrip().endswith((_DEADLINE, _TIMEOUT, _INTERRUPTED)):
-            text, code = text.rstrip(), TrapCode.INTERRUPT
+        if text.partition("\n")[0] in {_DEADLINE, _TIMEOUT, _INTERRUPTED}:
+            code = TrapCode.INTERRUPT
     frames = _frames(vector)
     exit_status = ffi.new("int *")
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
@@ -221,7 +234,7 @@ def _told(
         return thrown
     if exited:
         return WasmExit(exit_status[0])
-    if code is TrapCode.INTERRUPT and not text.endswith(_DEADLINE):
+    if code is TrapCode.INTERRUPT and text.partition("\n")[0] != _DEADLINE:
         return _stopped(store, text, frames)
     if code is TrapCode.OUT_OF_FUEL:
         return OutOfFuelError(text, code, frames)
@@ -239,12 +252,12 @@ def _stopped(store: WasmStore, text: str, frames: tuple[WasmFrame, ...]) -> Wasm
     times = ffi.new("uint64_t[2]")
     lib.wrt_epochs_times(store._core.epochs, times)
     elapsed, limit = times[0] / 1e9, times[1] / 1e9
-    if text.endswith(_TIMEOUT):
+    reason, rest, where = text.partition("\n")
+    if reason == _TIMEOUT:
         said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"
-        return WasmTimeout(f"{said}\n{text}", TrapCode.INTERRUPT, frames, elapsed, limit)
-    return WasmInterrupted(
-        f"interrupted after {elapsed:.3f} seconds\n{text}", TrapCode.INTERRUPT, frames, elapsed
-    )
+        return WasmTimeout(said + rest + where, TrapCode.INTERRUPT, frames, elapsed, limit)
+    said = f"interrupted after {elapsed:.3f} seconds"
+    return WasmInterrupted(said + rest + where, TrapCode.INTERRUPT, frames, elapsed)
 
 
 #: Where a store's core keeps the host function that takes exceptions, among the numbers of the others.

@@ -277,8 +277,8 @@ def _say(refused: BaseException) -> None:
     if isinstance(refused, WasmTrap) and refused.frames and not isinstance(refused, WasmTimeout):
         where = refused.frames[0]
         name = re.sub(r"[^\x20-\x7e]+", "?", str(where))  # a module says its own names
-        last = [line.strip() for line in str(refused).splitlines() if line.strip()][-1]
-        problem(f"{last.removeprefix('wasm trap: ').removeprefix('1: ')} in {name}")
+        reason = str(refused).partition("\n")[0].removeprefix("wasm trap: ")
+        problem(f"{reason} in {name}")
     elif isinstance(refused, OSError) and refused.filename is not None:
         problem(f"{refused.filename}: {refused.strerror}")
     elif isinstance(refused, KeyError):
@@ -292,11 +292,9 @@ def _one_line(refused: BaseException) -> str:
     first, *rest = [line.strip() for line in str(refused).splitlines() if line.strip()] or [""]
     if isinstance(refused, LinkError) and rest:
         return printable(f"{first}: {'; '.join(rest)}")
-    if isinstance(refused, CompileError):
-        if place := re.search(r"--> .*:(\d+:\d+)$", str(refused), re.MULTILINE):
-            return f"{first} at {place[1]}"
-        if "Caused by:" in rest:
-            return f"{first}: {re.sub('^[0-9]+: ', '', rest[-1])}"
+    place = re.search(r"--> .*:(\d+:\d+)$", str(refused), re.MULTILINE)
+    if place and isinstance(refused, CompileError):
+        return f"{first} at {place[1]}"
     return first
 
 

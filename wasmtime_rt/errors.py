@@ -201,7 +201,7 @@ class WasmTrap(WasmtimeError):
         with Importing():
             from ._html import table  # noqa: PLC0415  for notebooks only
 
-        lines = [line.strip() for line in str(self).splitlines() if line.strip()] or [""]
+        reason = str(self).partition("\n")[0].removeprefix("wasm trap: ")
         code = f"{self.code.name}: " if self.code is not None else ""
         rows = [
             (
@@ -211,7 +211,7 @@ class WasmTrap(WasmtimeError):
             )
             for frame in self.frames
         ]
-        title = f"{type(self).__name__}: {code}{lines[-1].removeprefix('1: ').removeprefix('wasm trap: ')}"
+        title = f"{type(self).__name__}: {code}{reason}"
         return table(title, ("function, innermost first", "module", "offset in the module"), rows)
 
 

@@ -274,3 +274,28 @@ def test_errors_survive_copying_and_pickling(run, duplicate):
         caught.value.message,
     )
     assert duplicate(WasmExit(7)).code == 7
+
+
+@pytest.mark.parametrize(
+    ("body", "first"),
+    [
+        ("unreachable", "wasm trap: wasm `unreachable` instruction executed"),
+        ("(drop (i32.load (i32.const -1)))", "wasm trap: out of bounds memory access"),
+        ("(call $f)", "wasm trap: call stack exhausted"),
+    ],
+)
+def test_the_first_line_of_a_trap_is_its_reason(body, first):
+    engine = wasmtime_rt.WasmEngine()
+    module = wasmtime_rt.WasmModule(engine, f'(module (memory 1) (func $f (export "f") {body}))')
+    with pytest.raises(WasmTrap) as caught:
+        wasmtime_rt.WasmInstance(wasmtime_rt.WasmStore(engine), module).exports.f()
+    assert str(caught.value).splitlines()[0] == first
+    assert "error while executing at wasm backtrace:" in str(caught.value)
+
+
+def test_the_first_line_says_why_a_module_does_not_compile():
+    with pytest.raises(CompileError) as caught:
+        wasmtime_rt.WasmModule(wasmtime_rt.WasmEngine(), "(module (func (result i32)))")
+    first, *_, last = str(caught.value).splitlines()
+    assert first.endswith("type mismatch: expected i32 but nothing on stack")
+    assert last == "failed to compile: wasm[0]::function[0]"

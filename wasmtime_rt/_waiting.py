@@ -197,7 +197,7 @@ def _clock_time_get(caller: WasmCaller, clock: int, _precision: int, out: int) -
     if clock not in {_REALTIME, _MONOTONIC}:
         return _BAD_FILE
     try:
-        now = caller.data.now(clock)
+        now = caller.store._waiter.now(clock)
         caller.get_memory().write(out & _UNSIGNED, now.to_bytes(8, "little"))
     except (IndexError, KeyError, TypeError):  # outside of the memory, or there is none
         return _FAULT
@@ -205,7 +205,7 @@ def _clock_time_get(caller: WasmCaller, clock: int, _precision: int, out: int) -
 
 
 def _poll_oneoff(caller: WasmCaller, subscriptions: int, events: int, count: int, written: int) -> int:
-    waiter: Waiter = caller.data
+    waiter: Waiter = caller.store._waiter
     subscriptions, events, count, written = (n & _UNSIGNED for n in (subscriptions, events, count, written))
     if not 0 < count <= _SUBSCRIPTIONS_AT_MOST:
         return _INVALID
@@ -224,7 +224,7 @@ def _poll_oneoff(caller: WasmCaller, subscriptions: int, events: int, count: int
 
 
 def _fd_read(caller: WasmCaller, descriptor: int, vectors: int, count: int, read: int) -> int:
-    waiter: Waiter = caller.data
+    waiter: Waiter = caller.store._waiter
     if descriptor not in waiter.inputs:
         return _pass_on(caller, "fd_read", descriptor, vectors, count, read)
     vectors, count, read = (n & _UNSIGNED for n in (vectors, count, read))
@@ -255,12 +255,12 @@ def _fd_read(caller: WasmCaller, descriptor: int, vectors: int, count: int, read
 def _fd_close(caller: WasmCaller, descriptor: int) -> int:
     done = _pass_on(caller, "fd_close", descriptor)
     if done == _SUCCESS:
-        caller.data.inputs.discard(descriptor)
+        caller.store._waiter.inputs.discard(descriptor)
     return done
 
 
 def _fd_renumber(caller: WasmCaller, old: int, new: int) -> int:
-    done, inputs = _pass_on(caller, "fd_renumber", old, new), caller.data.inputs
+    done, inputs = _pass_on(caller, "fd_renumber", old, new), caller.store._waiter.inputs
     if done == _SUCCESS and old != new:
         inputs.discard(new)
         if old in inputs:
@@ -271,7 +271,7 @@ def _fd_renumber(caller: WasmCaller, old: int, new: int) -> int:
 
 def _pass_on(caller: WasmCaller, name: str, *args: int) -> int:
     """Call the engine's own function, on the memory of the program that calls."""
-    waiter: Waiter = caller.data
+    waiter: Waiter = caller.store._waiter
     if not waiter.engine:
         store = caller.store
         try:

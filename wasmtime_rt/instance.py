@@ -274,9 +274,10 @@ class WasmInstance(ByName, AbstractInstance):
 
     def _take_back(self) -> None:
         """Close this object and all exports that were taken out of it."""
+        exports = self._exports
         self.close()
-        if self._exports is not None:
-            for item in list(self._exports._WasmExports__cache.values()):  # what was looked up
+        if exports is not None:
+            for item in list(exports._WasmExports__cache.values()):  # what was looked up
                 if isinstance(item, StoreItem):
                     item.close()
 
@@ -318,7 +319,7 @@ class WasmInstance(ByName, AbstractInstance):
 
     def close(self) -> None:
         """Refuse further use of this object. The store keeps the instance until the store is closed."""
-        self._handle = None
+        self._handle = self._exports = None
 
     def __repr__(self) -> str:
         state = "" if self.is_valid else " closed"

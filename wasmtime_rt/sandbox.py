@@ -407,6 +407,7 @@ class Sandbox(WasmtimeResource):
         memory: int | EllipsisType | None = ...,
         fuel: int | EllipsisType | None = ...,
         max_output: int | EllipsisType | None = ...,
+        data: Any = None,
         check: bool = False,
     ) -> WasiResult:
         """Run it to its end. The arguments are those of `run_wasi`; limits are by default the sandbox's.
@@ -422,7 +423,7 @@ class Sandbox(WasmtimeResource):
                 "library, whose functions can be called then"
             )
         program = self._open(
-            args, argv0, env, stdin, stdout, stderr, mounts, timeout, memory, fuel, max_output
+            args, argv0, env, stdin, stdout, stderr, mounts, timeout, memory, fuel, max_output, data
         )
         with program._store as store:
             try:
@@ -430,10 +431,14 @@ class Sandbox(WasmtimeResource):
                     instance = program._instance = self._instantiate(store)
                     instance.get_func("_start")()
                 program._exit_code = 0
+                return program.result
             except WasmExit:
                 if check and program._exit_code:
                     raise
-            return program.result
+                return program.result
+            finally:
+                if program._instance is not None:
+                    program._instance.close()  # and with it goes the module, if nobody else has it
 
     def start(
         self,
@@ -449,6 +454,7 @@ class Sandbox(WasmtimeResource):
         memory: int | EllipsisType | None = ...,
         fuel: int | EllipsisType | None = ...,
         max_output: int | EllipsisType | None = ...,
+        data: Any = None,
     ) -> SandboxInstance:
         """Make an instance whose functions can be called, initialised if it is a reactor.
 
@@ -459,7 +465,7 @@ class Sandbox(WasmtimeResource):
             BaseException: What `run_wasi` raises, but for exit codes: `WasmExit` is raised for each.
         """
         program = self._open(
-            args, argv0, env, stdin, stdout, stderr, mounts, timeout, memory, fuel, max_output
+            args, argv0, env, stdin, stdout, stderr, mounts, timeout, memory, fuel, max_output, data
         )
         try:
             with program._running(program._timeout):
@@ -488,6 +494,7 @@ class Sandbox(WasmtimeResource):
         memory: int | EllipsisType | None = ...,
         fuel: int | EllipsisType | None = ...,
         max_output: int | EllipsisType | None = ...,
+        data: Any = None,
     ) -> SandboxPool:
         """Keep instances for use after use, for servers that call a library and would start one each time.
 
@@ -513,6 +520,7 @@ class Sandbox(WasmtimeResource):
             memory: As for `start`: bytes for each instance.
             fuel: Units of fuel for each use.
             max_output: Bytes of ``stdout``, and of ``stderr``, that are taken in each use.
+            data: As for `start`: one object for all instances.
 
         Raises:
             ClosedError: The sandbox was closed.
@@ -526,13 +534,13 @@ class Sandbox(WasmtimeResource):
             raise ClosedError("this Sandbox was closed")
         given = {
             "argv0": argv0, "env": env, "stdin": stdin, "stdout": stdout, "stderr": stderr, "mounts": mounts,
-            "timeout": timeout, "memory": memory, "fuel": fuel, "max_output": max_output,
+            "timeout": timeout, "memory": memory, "fuel": fuel, "max_output": max_output, "data": data,
         }  # fmt: skip
         return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
 
     def _instantiate(self, store: WasmStore) -> WasmInstance:
         prepared = self._prepared
-        if store.data.inputs:  # it inherits its input
+        if store._waiter.inputs:  # it inherits its input
             if self._prepared_to_inherit is None:
                 self._prepared_to_inherit = self._prepare(inherits_input=True)
             prepared = self._prepared_to_inherit
@@ -552,6 +560,7 @@ class Sandbox(WasmtimeResource):
         memory: Any,
         fuel: Any,
         max_output: Any,
+        data: Any,
     ) -> SandboxInstance:
         """What runs the program, without the instance."""
         if not self.is_valid:
@@ -594,9 +603,8 @@ class Sandbox(WasmtimeResource):
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
         )
         program._waiter = Waiter(inherits_input=isinstance(stdin, str) and stdin == "inherit")
-        program._store = store = WasmStore(
-            self._module.engine, data=program._waiter, wasi=wasi, limits=limits
-        )
+        program._store = store = WasmStore(self._module.engine, data=data, wasi=wasi, limits=limits)
+        store._waiter = program._waiter
         program._fuel, program._fuel_before = fuel, 0
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
@@ -634,6 +642,7 @@ def run_wasi(
     compile_timeout: float | None = None,
     compile_memory: int | None = None,
     imports: Imports = MappingProxyType({}),
+    data: Any = None,
     cache: Cache = True,
     check: bool = False,
 ) -> WasiResult:
@@ -673,6 +682,7 @@ def run_wasi(
             process of its own then, as `Sandbox` says. ``None``, the default, is no limit.
         compile_memory: Bytes of address space that compiling may take, likewise.
         imports: Python functions for what it imports beside WASI.
+        data: Any object, for these functions to find as ``caller.data``.
         cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
         check: Whether an exit code other than 0 raises.
 
@@ -707,7 +717,15 @@ def run_wasi(
         cache=cache,
     )
     return sandbox.run(
-        args, argv0=argv0, env=env, stdin=stdin, stdout=stdout, stderr=stderr, mounts=mounts, check=check
+        args,
+        argv0=argv0,
+        env=env,
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        mounts=mounts,
+        data=data,
+        check=check,
     )
 
 

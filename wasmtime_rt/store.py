@@ -125,6 +125,7 @@ class WasmStore(AbstractStore):
     _with_tables: list[tuple[bytes, ModuleShape, list[Any]]]  # instances that export tables: see `caller`
 
     data: Any
+    _waiter: Any = None  # what waits for its program: `Sandbox` sets it
     """Any object that the program keeps with the store."""
 
     def __init__(

@@ -16,11 +16,13 @@ from wasmtime_rt import (
     Sandbox,
     SandboxInstance,
     StoreClosedError,
+    WasmCaller,
     WasmExit,
     WasmInterrupted,
     WasmModule,
     WasmTimeout,
     WasmTrap,
+    run_wasi,
 )
 
 LIBRARY = b"""(module
@@ -220,3 +222,39 @@ def test_a_library_within_a_library():
 def test_an_instance_comes_from_start_only():
     with pytest.raises(TypeError, match="made by Sandbox.start"):
         SandboxInstance()
+
+
+def test_host_functions_find_data_of_the_run():
+    seen = []
+
+    def note(caller: WasmCaller) -> None:
+        seen.append(caller.data)
+
+    program = b"""(module (import "env" "note" (func $note)) (memory (export "memory") 1)
+        (func (export "_start") (call $note)) (func (export "again") (call $note)))"""
+    with Sandbox(program, imports={"env": {"note": note}}) as sandbox:
+        sandbox.run(data="one")
+        sandbox.run()
+        with sandbox.start(data=[2]) as alive:
+            alive.call("again")
+            alive.store.data = 3
+            alive.call("again")
+        with sandbox.pool(data="all") as pool, pool.take() as lease:
+            lease.call("again")
+    run_wasi(program, imports={"env": {"note": note}}, data="run")
+    assert seen == ["one", None, [2], 3, "all", "run"]
+
+
+def test_a_run_leaves_nothing_for_the_collector():
+    program = b'(module (memory (export "memory") 1) (func (export "_start")))'
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with Sandbox(program) as sandbox:
+                module = weakref.ref(sandbox.module)
+                sandbox.run()
+            del sandbox
+            assert module() is None
+    finally:
+        gc.enable()

@@ -49,6 +49,7 @@ def run(source, *options, early="", backend="c"):
         **os.environ,
         "PYTHONPATH": str(Path(wasmtime_rt.__file__).parent.parent),
         "WASMTIME_RT_BACKEND": backend,
+        "PYTHONDEVMODE": "",  # which brings faulthandler: that is for the options to say
     }
     ended = subprocess.run(
         [sys.executable, *options, "-c", SETUP.format(early=early) + source],

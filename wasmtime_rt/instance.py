@@ -274,12 +274,12 @@ class WasmInstance(ByName, AbstractInstance):
 
     def _take_back(self) -> None:
         """Close this object and all exports that were taken out of it."""
-        exports = self._exports
         self.close()
-        if exports is not None:
-            for item in list(exports._WasmExports__cache.values()):  # what was looked up
+        if self._exports is not None:
+            for item in list(self._exports._WasmExports__cache.values()):  # what was looked up
                 if isinstance(item, StoreItem):
                     item.close()
+            self._exports = None  # which know this object: nothing is left for the collector
 
     def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
         """Call the function exported as ``name``, as a `WasmFunc` is called."""
@@ -319,7 +319,7 @@ class WasmInstance(ByName, AbstractInstance):
 
     def close(self) -> None:
         """Refuse further use of this object. The store keeps the instance until the store is closed."""
-        self._handle = self._exports = None
+        self._handle = None
 
     def __repr__(self) -> str:
         state = "" if self.is_valid else " closed"

@@ -438,7 +438,7 @@ class Sandbox(WasmtimeResource):
                 return program.result
             finally:
                 if program._instance is not None:
-                    program._instance.close()  # and with it goes the module, if nobody else has it
+                    program._instance._take_back()  # and with it goes the module, if nobody else has it
 
     def start(
         self,

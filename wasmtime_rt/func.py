@@ -84,7 +84,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
     def _adopt(self, store: WasmStore, handle: Any, func_type: WasmFuncType, name: str) -> None:
         identity = ffi.new("uintptr_t[2]")
-        lib.wrt_func_identity(handle, identity)
+        with store._core:  # another thread may have closed it meanwhile, and with it what the handle leads to
+            lib.wrt_func_identity(handle, identity)
         self._place(store, handle, (identity[0], identity[1]))
         self._type = func_type
         self._bind_to(store, handle, func_type, name)

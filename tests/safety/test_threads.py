@@ -242,3 +242,32 @@ for thread in threads:
     thread.join()
 """
     )
+
+
+def test_making_things_while_another_thread_closes(script):
+    script("""
+        sys.setswitchinterval(1e-6)
+        engine = w.WasmEngine()
+        makers = [
+            lambda store: w.WasmFunc(store, lambda: None, w.WasmFuncType()),
+            lambda store: w.WasmGlobal(store, w.WasmGlobalType("i32", mutable=True), 1),
+            lambda store: w.WasmMemory(store, w.WasmMemoryType(0)),
+            lambda store: w.WasmTable(store, w.WasmTableType("funcref", 1)),
+            lambda store: w.WasmTag(store, w.WasmTagType(w.WasmFuncType())),
+        ]
+        closed = 0
+        for turn in range(1500):
+            store, go = w.WasmStore(engine), threading.Barrier(2)
+            def close():
+                go.wait()
+                allowed("close", store.close)
+            thread = threading.Thread(target=close)
+            thread.start()
+            go.wait()
+            for _ in range(10):
+                made = allowed("make", makers[turn % len(makers)], store)
+                closed += isinstance(made, w.StoreClosedError)
+                check("of the documented kinds", not isinstance(made, BaseException) or isinstance(made, w.MisuseError))
+            thread.join()
+        check("some came too late", closed > 0)
+    """)

@@ -183,9 +183,6 @@ class SandboxInstance(WasmtimeResource):
             WasmTrap: It trapped.
             BaseException: What a call of a `WasmFunc` raises.
         """
-        return self._call(name, args, timeout)
-
-    def _call(self, name: str, args: tuple[Any, ...], timeout: float | EllipsisType | None) -> Any:
         if self._instance is None:
             raise ClosedError("this SandboxInstance has not started")
         func = self._instance.get_func(name)
@@ -195,9 +192,6 @@ class SandboxInstance(WasmtimeResource):
     @property
     def result(self) -> WasiResult:
         """What it did until now."""
-        return self._result()
-
-    def _result(self) -> WasiResult:
         store, taken = self._store, None
         with contextlib.suppress(WasmtimeError):
             memory = None if self._instance is None else self._instance.exports.get("memory")

@@ -115,7 +115,7 @@ class SandboxLease(SandboxInstance):
             self._check()
             self._calls += 1
         try:
-            return self._call(name, args, timeout)
+            return super().call(name, *args, timeout=timeout)
         finally:
             with self._lock:
                 self._calls -= 1
@@ -123,7 +123,7 @@ class SandboxLease(SandboxInstance):
     @property
     def result(self) -> WasiResult:
         """What it did in this use: output, time, fuel; and how large its memory is."""
-        return self._result() if self._last is None else self._last
+        return super().result if self._last is None else self._last
 
     @property
     def trapped(self) -> bool:
@@ -161,7 +161,7 @@ class SandboxLease(SandboxInstance):
         fit = not (calls or core.depth or core.views or self._was_trapped or self._exit_code is not None)
         fit = fit and store.is_valid and not (store._engine._has_epochs and store._deadlines)
         with contextlib.suppress(WasmtimeError):  # another thread is in it
-            self._last = self._result()
+            self._last = super().result
         self._instance = None
         if not (fit and self._pool._keep(warm)):
             store.__exit__(exc_type, exc, tb)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 from ._failure import check
 from ._lowlevel import Handle, check_native_stack, ffi, lib
 from ._process import compiles_in_parallel
-from .config import ProfilingStrategy
 from .errors import CompileError
 
 if TYPE_CHECKING:
@@ -55,12 +54,7 @@ def _twin(engine: WasmEngine, pointer: Any) -> Any:
     if not engine._parallel or compiles_in_parallel(pointer):
         return None
     if engine._twin is None:
-        # What has no part in compiling would be had twice.
-        config = engine.config.replace(
-            parallel_compilation=False,
-            pooling_allocation_strategy=None,
-            profiling_strategy=ProfilingStrategy.NONE,
-        )
+        config = engine.config._to_compile(parallel_compilation=False)
         twin = lib.wrt_engine_new(config._to_c(), config.signals_based_traps)
         engine._twin = Handle(twin, "wasm_engine_delete", "engine")
     return engine._twin.get()

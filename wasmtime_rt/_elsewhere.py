@@ -16,7 +16,7 @@ from ._child import die_quietly, interpreter
 from ._importing import Importing
 from ._lowlevel import lib
 from ._process import _processors, _stack
-from .config import ProfilingStrategy, WasmConfig
+from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LimitError, WasmtimeError
 from .module import WasmModule
@@ -87,10 +87,7 @@ def _request(config: WasmConfig, wasm: bytes, memory: int | None) -> bytes:
     with Importing():
         import pickle  # noqa: PLC0415  rarely needed
 
-    # What has no part in compiling would only be had twice.
-    settings = config.replace(
-        pooling_allocation_strategy=None, profiling_strategy=ProfilingStrategy.NONE, cache_config_load=False
-    )._given
+    settings = config._to_compile(cache_config_load=False)._given
     head = pickle.dumps((dict(settings), memory, os.getpid(), len(wasm)))
     return b"".join((len(head).to_bytes(8, "little"), head, wasm))
 

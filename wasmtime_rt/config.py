@@ -454,6 +454,12 @@ class WasmConfig(Settings, AbstractConfig):
             memory_reservation=0, memory_reservation_for_growth=0, memory_guard_size=0, memory_init_cow=False
         )
 
+    def _to_compile(self, **others: Any) -> WasmConfig:
+        """The same without what has no part in compiling, which a second engine would only have twice."""
+        return self.replace(
+            pooling_allocation_strategy=None, profiling_strategy=ProfilingStrategy.NONE, **others
+        )
+
     def _to_c(self) -> Any:
         """A new ``wasm_config_t *`` with these settings, for the engine to consume.
 

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test harsh programs random stateful fuzz spec test-wheel check format sanitize leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test harsh programs random stateful fuzz spec test-wheel check format sanitize sanitize-stateful leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -93,6 +93,10 @@ test-wheel:
 # make sanitize TESTS="tests/unit tests/hot"
 sanitize:
 	$(PYTHON) tools/instrumented.py sanitize $(TESTS)
+
+# Random sequences in that build: make sanitize-stateful SECONDS=3600 SEED=1
+sanitize-stateful:
+	$(PYTHON) tools/instrumented.py sequences --seed $(or $(SEED),0) $(if $(SECONDS),--seconds $(SECONDS))
 
 # The programs of tests/smoke: what C leaks, data races of our C, and memcheck, which wants valgrind.
 leaks:

@@ -4,6 +4,7 @@
 
 ==========  =======================================================================================
 sanitize    the tests, `_accel` and `_ffi` built with the address and undefined-behaviour sanitizers
+sequences   random sequences over everything public in that build, as `tests/stateful/driver.py` is told
 leaks       the smoke programs in that build: what C has allocated and nobody can reach at the end
 races       the smoke programs with threads, built with the thread sanitizer
 valgrind    the smoke programs under memcheck
@@ -138,14 +139,11 @@ def reports_of(folder: Path) -> Path:
     return folder
 
 
-def sanitize(rest: list[str]) -> int:
-    """Fails where a test does, and where any process has written a report, whatever a test thought."""
-    where = build("sanitize", "1")
+def sanitized(where: Path, command: list[str]) -> int:
+    """Run Python in a copy. Fails where it does, and where any process has written a report."""
     reports = reports_of(where / "reports")
-    if all(each.startswith("-") for each in rest):
-        rest = ["-n2", "--dist=worksteal", *rest, *SUITE]
     status = run(
-        [str(where / ".venv/bin/python"), "-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *rest],
+        [str(where / ".venv/bin/python"), *command],
         where,
         LD_PRELOAD=preloaded(where),
         WASMTIME_RT_REPORTS=str(reports),
@@ -159,6 +157,18 @@ def sanitize(rest: list[str]) -> int:
         print(f"--- {report.name}\n{report.read_text(errors='replace')[:6000]}")
     print(f"{len(found)} reports of sanitizers")
     return 1 if found else status
+
+
+def sanitize(rest: list[str]) -> int:
+    """The tests."""
+    if all(each.startswith("-") for each in rest):
+        rest = ["-n2", "--dist=worksteal", *rest, *SUITE]
+    return sanitized(build("sanitize", "1"), ["-m", "pytest", "-q", "-rs", "-p", "no:cacheprovider", *rest])
+
+
+def sequences(rest: list[str]) -> int:
+    """Random sequences; a finding does not end them."""
+    return sanitized(build("sanitize", "1"), ["tests/stateful/driver.py", "--keep-going", *rest])
 
 
 def blocks_of(report: str) -> list[str]:
@@ -395,7 +405,14 @@ def prove(rest: list[str]) -> int:
     return 1 if failed else 0
 
 
-WAYS = {"sanitize": sanitize, "leaks": leaks, "races": races, "valgrind": valgrind, "prove": prove}
+WAYS = {
+    "sanitize": sanitize,
+    "sequences": sequences,
+    "leaks": leaks,
+    "races": races,
+    "valgrind": valgrind,
+    "prove": prove,
+}
 
 
 def main() -> int:

@@ -366,7 +366,7 @@ def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
     """
     core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
     items, pointer = ffi.from_buffer("wasmtime_extern_t[]", imports), module.get()
-    check_signals()
+    look_at_signals()
     with core.running(store) as context:
         error = lib.wasmtime_instance_new(context, pointer, items, len(items), handle, trap)
         if error != NULL or trap[0] != NULL:
@@ -428,7 +428,7 @@ def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts
         hosts: The host functions that it was prepared with.
     """
     trap, handle = ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
-    check_signals()
+    look_at_signals()
     with core.running(store) as context:
         hosts.keep(store)
         pointer = ffi.cast("wasmtime_instance_pre_t *", prepared)
@@ -439,7 +439,7 @@ def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts
 
 
 #: Puts the engine's signal handlers in front again, if others were installed.
-check_signals = lib.wrt_signals_restore
+look_at_signals = lib.wrt_signals_restore
 
 
 def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:

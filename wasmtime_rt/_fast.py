@@ -211,5 +211,5 @@ for _name, _work in (
 ):
     accel.register(_name, _work)
 
-#: Puts the engine's signal handlers in front again, if something cheap tells that others were installed.
-check_signals = accel.check_signals
+#: Puts the engine's signal handlers in front again, if others were installed: asked once in a while only.
+look_at_signals = accel.look_at_signals

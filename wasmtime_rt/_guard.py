@@ -7,10 +7,8 @@ exception out of a signal handler can catch between two bytecodes: another reaso
 
 from __future__ import annotations
 
-import importlib
 import itertools
 import os
-import sys
 import threading
 import weakref
 from collections.abc import Callable
@@ -365,17 +363,6 @@ else:
     ):
         accel.register(_name, _work)
     accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))
-    accel.use_native(
-        importlib.import_module("_signal").getsignal,  # what `signal` wraps in enumerations
-        sys.modules,
-        *(
-            address_of(ffi.addressof(lib, name))
-            for name in (
-                *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
-                *("wrt_enter", "wrt_leave", "wrt_wasi_is_gone"),
-            )
-        ),
-    )
 
 
 def _serve_signals(main_thread: int) -> None:

@@ -10,16 +10,16 @@ from ._backend import accel
 # `write`, indexing and the buffer protocol. `new_host_function` makes a function out of a callable, which
 # gets a `Caller` where it asks for one, and `instantiate` an instance out of a module. `Hosts` are callables
 # for any store, in what a linker prepares.
-# `check_signals` is called where something is made that can trap.
+# `look_at_signals` is called where something is made that can trap.
 if TYPE_CHECKING or accel is None:
     from ._calls import (
         Caller,
         Function,
         Hosts,
         Memory,
-        check_signals,
         instantiate,
         instantiate_prepared,
+        look_at_signals,
         new_host_function,
     )
 else:
@@ -28,9 +28,9 @@ else:
         Function,
         Hosts,
         Memory,
-        check_signals,
         instantiate,
         instantiate_prepared,
+        look_at_signals,
         new_host_function,
     )
 
@@ -39,7 +39,7 @@ __all__ = [
     "Function",
     "Hosts",
     "Memory",
-    "check_signals",
+    "look_at_signals",
     "instantiate",
     "instantiate_prepared",
     "new_host_function",

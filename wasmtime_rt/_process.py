@@ -5,12 +5,20 @@ The work is in C, in ``threads.c`` and ``signals.c``; here is when it is done, a
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import faulthandler
+import importlib
 import os
 import time
 from typing import Any
 
-from ._lowlevel import lib
+from ._backend import accel
+from ._lowlevel import address_of, ffi, lib
 from .errors import ForkError, WasmtimeError
+
+#: What `signal` wraps in enumerations.
+_signal: Any = importlib.import_module("_signal")
 
 #: Stack of the engine's threads in bytes, unless the environment says otherwise.
 _STACK = 2 << 20
@@ -111,13 +119,14 @@ def restore_signal_handlers() -> bool:
     """Put the engine's signal handlers in front of those that the program has installed since.
 
     WebAssembly's traps are faults of the processor, which the engine's handlers for SIGSEGV, SIGILL and
-    SIGFPE turn into `WasmTrap`. A handler that is installed later, by ``faulthandler.enable()``,
-    ``signal.signal()`` or an extension, takes their place, and the next trap would end the process or never
-    end. That is put right whenever an instance is made, a module is compiled, or an export is first looked
-    up; after every trap that comes through nevertheless; every 10 milliseconds while WebAssembly runs in a
-    store with epochs; and by one of every 32 calls, unless that was looked at some milliseconds ago. Calling
-    this function is needed only where a handler is installed, and one of the next calls is of a function at
-    hand and traps.
+    SIGFPE turn into `WasmTrap`. A handler that is installed later takes their place, and the next trap would
+    end the process or never end. ``signal.signal()``, ``faulthandler.enable()`` and
+    ``faulthandler.disable()`` put that right before they return, from when the first engine is made. What
+    C code installs, of an extension or a library, nothing tells: that is put right whenever an instance is
+    made, a module is compiled, or an export is first looked up; after every trap that comes through
+    nevertheless; every 10 milliseconds while WebAssembly runs in a store with epochs; and by one of every 32
+    calls, unless that was looked at some milliseconds ago. Calling this function is needed only after such
+    code.
 
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
     with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.
@@ -126,6 +135,40 @@ def restore_signal_handlers() -> bool:
         Whether something had taken their place.
     """
     return bool(lib.wrt_signals_restore())
+
+
+def watch_signal_handlers() -> None:
+    """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
+    if accel is not None:
+        for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
+            accel.watch(install)
+
+
+def _forget_signal_handlers() -> None:
+    """Before Python does, which has the system's handlers take the place of its own, and so of the engine's.
+
+    Daemon threads may still run WebAssembly then.
+    """
+    for number in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
+        if callable(_signal.getsignal(number)):
+            with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
+                _signal.signal(number, _signal.SIG_DFL)
+    lib.wrt_signals_restore()
+
+
+atexit.register(_forget_signal_handlers)
+
+
+if accel is not None:
+    accel.use_native(
+        *(
+            address_of(ffi.addressof(lib, name))
+            for name in (
+                *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
+                *("wrt_enter", "wrt_leave", "wrt_wasi_is_gone"),
+            )
+        )
+    )
 
 
 # ---- Forks

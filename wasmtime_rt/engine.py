@@ -10,7 +10,7 @@ from typing import Any
 from ._abstract import AbstractEngine, begin
 from ._config_rules import check_rules, needs_trial
 from ._lowlevel import NULL, Handle, check_native_stack, lib
-from ._process import threads_can_start
+from ._process import threads_can_start, watch_signal_handlers
 from ._reflect import functype_to_c, native_functype
 from ._trial import try_out
 from .config import WasmConfig
@@ -81,6 +81,8 @@ class WasmEngine(AbstractEngine):
         if config.cache_config_load is not False and not threads_can_start(1):
             raise WasmtimeError("cache_config_load: it needs a thread, and this process cannot start one")
         engine = lib.wrt_engine_new(config._to_c(), config.signals_based_traps)
+        if config.signals_based_traps:
+            watch_signal_handlers()
         lib.wrt_signals_restore()
         self._config = config
         #: Whether it compiles on several threads; and what compiles for it where these are not to be had.

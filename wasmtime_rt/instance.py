@@ -8,8 +8,8 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from . import _linking
 from ._abstract import AbstractInstance
-from ._hot import check_signals
 from ._hot import instantiate as make_instance
+from ._hot import look_at_signals
 from ._importing import Importing
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError
@@ -334,7 +334,7 @@ def _find_export(
 ) -> WasmExtern:
     """The export called ``name`` of the instance that ``handle`` names, while ``instance`` is open."""
     instance._live  # noqa: B018  raises where it was closed
-    check_signals()
+    look_at_signals()
     encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
     with store._core as context:
         if not lib.wasmtime_instance_export_get(context, handle, encoded, len(encoded), item):

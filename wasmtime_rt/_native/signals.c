@@ -7,7 +7,8 @@
  *
  * So a handler of ours, `last`, is installed just before the engine's own: the engine takes it for what was there
  * before. Another, `front`, is installed afterwards and calls the engine's. `wrt_signals_restore` looks whether it
- * is still in front. A foreign one is remembered, ours is installed again, and `last` calls what was remembered.
+ * is still in front: called by Python's own functions that install handlers (`accel/handlers.c`), and once in a while
+ * for the sake of others. A foreign one is remembered, ours is installed again, and `last` calls what was remembered.
  * Real crashes thus reach it as before, after the engine has said that they are not its own.
  *
  * What runs in a handler here reads tables that only grow, and calls nothing that is not async-signal-safe.
@@ -17,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <time.h>
 #include <ucontext.h>
@@ -207,8 +209,10 @@ void wrt_signals_after_engine(void) {
 
 bool wrt_signals_restore(void) {
     bool found = false;
-    if (!__atomic_load_n(&installed, __ATOMIC_ACQUIRE) || __atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE))
+    if (!__atomic_load_n(&installed, __ATOMIC_ACQUIRE))
         return false;
+    while (__atomic_exchange_n(&busy, true, __ATOMIC_ACQUIRE)) /* who has it may have looked already: it is soon done */
+        sched_yield();
     for (int i = 0; i < COUNT; i++) {
         struct chain *chain = &chains[i];
         struct sigaction now;

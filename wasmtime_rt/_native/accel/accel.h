@@ -25,8 +25,6 @@ struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
         *view_type, *owned_type, *caller_type;
     unsigned long main_thread; /* the one that ends the interpreter */
-    bool (*restore_signals)(void);
-    PyObject *getsignal, *modules, *handlers[3], *faulthandler_is_enabled, *was_enabled; /* for `check_signals` */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
     PyObject *number;       /* (value, kind, where) -> int, float or bytes that the kind holds */
@@ -48,14 +46,10 @@ struct state {
     PyObject *keywords;     /* (function, arguments, keywords): call it with a timeout */
 };
 
-/* Put the engine's signal handlers in front again, where Python tells that others were installed. For who is about to
- * make what can trap, and in a hurry: asking the system, as `restore_signals` does, takes a microsecond, and is done
- * here once in a while only. Nothing is raised.
- */
-void check_signals(struct state *state);
-
-/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_look and wrt_wasi_is_gone: they belong to the other extension. */
+/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_restore, wrt_signals_look and wrt_wasi_is_gone: they belong to the
+ * other extension. */
 extern void (*delete_store)(wasmtime_store_t *);
+extern bool (*restore_signals)(void);
 extern void (*look_at_signals)(void);
 extern bool (*wasi_is_gone)(void);
 extern void (*enter_work)(int), (*leave_work)(int);
@@ -175,6 +169,7 @@ PyObject *function_map(PyObject *self, PyObject *args);
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
     view_spec, caller_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
+PyObject *handlers_watch(PyObject *module, PyObject *function);
 PyObject *host_new(PyObject *module, PyObject *args);
 int host_add_callbacks(PyObject *module);
 PyObject *instance_new(PyObject *module, PyObject *args);

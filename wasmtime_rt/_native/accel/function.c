@@ -110,7 +110,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
     if (!PyArg_ParseTuple(args, "OO!Ky*", &store, state->guard_type, &guard_object, &code, &imports))
         return NULL;
     Guard *guard = (Guard *)guard_object;
-    state->restore_signals();
+    restore_signals();
     if (guard_enter_running_inline(guard) == 0) {
         struct crossing outer = guard_cross(guard, store, 0);
         enter_work(WRT_INSTANTIATES);
@@ -144,7 +144,7 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
     wasmtime_instance_t instance;
     wasm_trap_t *trap = NULL;
     PyObject *result = NULL;
-    check_signals(state);
+    look_at_signals();
     if (PyErr_Occurred() || guard_enter_running_inline(guard) < 0)
         return NULL;
     if (args[3] == Py_None || PyDict_SetItem(guard->hosts, args[3], args[3]) == 0) {

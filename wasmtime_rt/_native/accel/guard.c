@@ -14,6 +14,7 @@ void learn_this_thread(void) {
 int calls_until_look;
 
 void (*delete_store)(wasmtime_store_t *);
+bool (*restore_signals)(void);
 void (*look_at_signals)(void);
 bool (*wasi_is_gone)(void);
 void (*enter_work)(int), (*leave_work)(int);

@@ -167,26 +167,19 @@ static PyObject *accel_use_vectorcall(PyObject *module, PyObject *type) {
     Py_RETURN_NONE;
 }
 
-/* ---- Signal handlers */
-
-static const int TRAPS[] = {SIGSEGV, SIGILL, SIGFPE};
+/* ---- The other extension, and signal handlers */
 
 PyDoc_STRVAR(
     native_doc,
-    "use_native(getsignal, modules, *addresses)\n--\n\nSay how signal handlers are asked for, and where C functions of "
-    "the package are: to restore and look at them, to delete stores, to enter and leave what forks wait for, to tell "
-    "whether a fork has cost WASI.");
+    "use_native(*addresses)\n--\n\nSay where C functions of the package are: to restore and look at signal handlers, to "
+    "delete stores, to enter and leave what forks wait for, to tell whether a fork has cost WASI.");
 
 static PyObject *accel_use_native(PyObject *module, PyObject *args) {
-    struct state *state = PyModule_GetState(module);
     unsigned long long restore, look, delete, enter, leave, gone;
-    PyObject *getsignal, *modules;
-    if (!PyArg_ParseTuple(
-            args, "OO!KKKKKK", &getsignal, &PyDict_Type, &modules, &restore, &look, &delete, &enter, &leave, &gone))
+    (void)module;
+    if (!PyArg_ParseTuple(args, "KKKKKK", &restore, &look, &delete, &enter, &leave, &gone))
         return NULL;
-    Py_XSETREF(state->modules, Py_NewRef(modules));
-    Py_XSETREF(state->getsignal, Py_NewRef(getsignal));
-    state->restore_signals = (bool (*)(void))(uintptr_t)restore;
+    restore_signals = (bool (*)(void))(uintptr_t)restore;
     delete_store = (void (*)(wasmtime_store_t *))(uintptr_t)delete;
     enter_work = (void (*)(int))(uintptr_t)enter;
     leave_work = (void (*)(int))(uintptr_t)leave;
@@ -197,46 +190,12 @@ static PyObject *accel_use_native(PyObject *module, PyObject *args) {
     Py_RETURN_NONE;
 }
 
-/* Whether `*seen`, which becomes what `function` answers, was something else; errors do not matter. */
-static int changed(PyObject **seen, PyObject *function, PyObject *argument) {
-    PyObject *now = argument ? PyObject_CallOneArg(function, argument) : PyObject_CallNoArgs(function);
-    if (!now)
-        PyErr_Clear();
-    int differs = now != *seen;
-    Py_XSETREF(*seen, now);
-    return differs;
-}
+PyDoc_STRVAR(watch_doc, "watch(function)\n--\n\nLet a builtin that installs signal handlers put the engine's back in front.");
+PyDoc_STRVAR(look_doc, "look_at_signals()\n--\n\nLook whether handlers have come before the engine's, once in a while.");
 
-void check_signals(struct state *state) {
-    static PyObject *numbers[COUNT(TRAPS)], *name, *is_enabled;
-    int differs = 0;
-    if (!state->getsignal)
-        return;
-    if (!name) {
-        for (size_t i = 0; i < COUNT(TRAPS); i++)
-            numbers[i] = PyLong_FromLong(TRAPS[i]);
-        is_enabled = PyUnicode_InternFromString("is_enabled");
-        name = PyUnicode_InternFromString("faulthandler");
-    }
-    for (size_t i = 0; i < COUNT(TRAPS); i++)
-        differs |= changed(&state->handlers[i], state->getsignal, numbers[i]);
-    if (!state->faulthandler_is_enabled) {
-        PyObject *faulthandler = PyDict_GetItemWithError(state->modules, name);
-        if (faulthandler)
-            state->faulthandler_is_enabled = PyObject_GetAttr(faulthandler, is_enabled);
-        PyErr_Clear();
-    }
-    if (state->faulthandler_is_enabled)
-        differs |= changed(&state->was_enabled, state->faulthandler_is_enabled, NULL);
-    if (differs)
-        state->restore_signals();
-    else
-        look_at_signals();
-}
-
-static PyObject *accel_check_signals(PyObject *module, PyObject *unused) {
-    (void)unused;
-    check_signals(PyModule_GetState(module));
+static PyObject *accel_look_at_signals(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    look_at_signals();
     Py_RETURN_NONE;
 }
 
@@ -282,11 +241,6 @@ static int accel_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->caller_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_VISIT(*SLOT(state, REGISTERED[i]));
-    Py_VISIT(state->getsignal);
-    Py_VISIT(state->modules);
-    for (size_t i = 0; i < COUNT(state->handlers); i++)
-        Py_VISIT(state->handlers[i]);
-    Py_VISIT(state->faulthandler_is_enabled);
     return 0;
 }
 
@@ -304,12 +258,6 @@ static int accel_clear(PyObject *module) {
     Py_CLEAR(state->caller_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_CLEAR(*SLOT(state, REGISTERED[i]));
-    Py_CLEAR(state->getsignal);
-    Py_CLEAR(state->modules);
-    for (size_t i = 0; i < COUNT(state->handlers); i++)
-        Py_CLEAR(state->handlers[i]);
-    Py_CLEAR(state->faulthandler_is_enabled);
-    Py_CLEAR(state->was_enabled);
     return 0;
 }
 
@@ -318,7 +266,8 @@ static PyMethodDef accel_methods[] = {
     {"set_main_thread", accel_set_main_thread, METH_O, main_thread_doc},
     {"set_epochs_calls", accel_set_epochs_calls, METH_O, epochs_calls_doc},
     {"use_native", accel_use_native, METH_VARARGS, native_doc},
-    {"check_signals", accel_check_signals, METH_NOARGS, NULL},
+    {"look_at_signals", accel_look_at_signals, METH_NOARGS, look_doc},
+    {"watch", handlers_watch, METH_O, watch_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},

@@ -85,6 +85,13 @@ class StoreLimits(Record):
         return [-1 if value is None else value for value in values]
 
 
+def _amount(fuel: int) -> int:
+    fuel = operator.index(fuel)
+    if not 0 <= fuel <= _FUEL_MAX:
+        raise ValueError(f"fuel: expected 0 <= fuel < 2**64, got {fuel}")
+    return fuel
+
+
 class WasmStore(AbstractStore):
     """The owner of instances, memories, globals, tables and functions, isolated from every other store.
 
@@ -228,9 +235,7 @@ class WasmStore(AbstractStore):
 
         C API: ``wasmtime_context_set_fuel``.
         """
-        fuel = operator.index(fuel)
-        if not 0 <= fuel <= _FUEL_MAX:
-            raise ValueError(f"fuel: expected 0 <= fuel < 2**64, got {fuel}")
+        fuel = _amount(fuel)
         left, given = self._fuel_and_total()
         with self._core as context:
             check(lib.wasmtime_context_set_fuel(context, fuel))
@@ -243,7 +248,8 @@ class WasmStore(AbstractStore):
             WasmtimeError: The engine does not count fuel: it needs ``WasmConfig(consume_fuel=True)``.
             ValueError: It is not in 0 to 2**64 - 1.
         """
-        self.set_fuel(min(self.fuel + operator.index(fuel), _FUEL_MAX) if operator.index(fuel) >= 0 else fuel)
+        fuel = _amount(fuel)
+        self.set_fuel(min(self.fuel + fuel, _FUEL_MAX))
 
     def _fuel_and_total(self) -> tuple[int, int]:
         if not self._engine.config.consume_fuel:

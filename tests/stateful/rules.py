@@ -530,6 +530,8 @@ def limited_time(world, rng):
         raise
     else:
         world.check("the call did not end by itself", False)
+    finally:
+        world.attempt("refill", _refill, spin)  # what others call in that store is to end
 
 
 @rule(2)

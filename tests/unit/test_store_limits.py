@@ -80,6 +80,8 @@ def test_fuel_has_a_ceiling(fuel_store):
 def test_fuel_is_checked(fuel_store, store, call):
     with pytest.raises(ValueError, match="fuel: expected 0 <= fuel .*, got -1"):
         getattr(fuel_store, call)(-1)
+    with pytest.raises(ValueError, match=f"fuel: expected 0 <= fuel .*, got {2**64}"):
+        getattr(fuel_store, call)(2**64)
     with pytest.raises(TypeError):
         getattr(fuel_store, call)(1.5)
     with pytest.raises(WasmtimeError, match=r"it needs WasmConfig\(consume_fuel=True\)"):

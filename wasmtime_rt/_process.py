@@ -153,7 +153,7 @@ def _forget_signal_handlers() -> None:
         if callable(_signal.getsignal(number)):
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
                 _signal.signal(number, _signal.SIG_DFL)
-    lib.wrt_signals_restore()
+                lib.wrt_signals_restore()
 
 
 atexit.register(_forget_signal_handlers)

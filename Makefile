@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test harsh programs random stateful fuzz spec test-wheel check format sanitize sanitize-stateful leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo test harsh programs random stateful machine fuzz spec test-wheel check format sanitize sanitize-stateful leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -47,6 +47,10 @@ random: $(VENV)/tested
 # The whole public API at random, until it is interrupted or SECONDS are over: make stateful SECONDS=3600 SEED=1
 stateful: $(VENV)/tested
 	$(BIN)/python tests/stateful/driver.py --keep-going --seed $(or $(SEED),0) $(if $(SECONDS),--seconds $(SECONDS))
+
+# The same as a state machine of hypothesis', which makes what fails shorter: make machine EXAMPLES=1000 SEED=1
+machine: $(VENV)/tested
+	PYTHONPATH=. $(BIN)/python tests/stateful/machine.py --examples $(or $(EXAMPLES),100) --seed $(or $(SEED),0)
 
 # Coverage-guided fuzzing, so many seconds for all targets together: make fuzz SECONDS=600 TARGETS="module stamp"
 fuzz: $(VENV)/tested

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+from pathlib import Path
 
 import pytest
 
@@ -29,6 +30,12 @@ def pytest_configure(config):
     # What a shell starts in the background ignores Ctrl-C, and so would all processes of the tests.
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_ignore_collect(collection_path):
+    # What the tests run and import has no examples of its own, and is not to be run by looking for them.
+    inside = Path(__file__).parent in collection_path.parents
+    return True if inside and collection_path.suffix == ".py" and collection_path.stem[:5] != "test_" else None
 
 
 def pytest_collection_modifyitems(items):

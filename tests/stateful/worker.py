@@ -29,18 +29,23 @@ import world as worlds
 from worker_plan import plan
 
 
-def run(steps, often, seed, trace):
+def tell_of_lost_exceptions(world):
+    """What finalizers and threads raise is a problem of ``world``."""
+
+    def unraisable(told):
+        world.problem("unraisable", f"{told.exc_value!r} in {told.object!r}")
+
+    def uncaught(told):
+        world.problem("thread", f"{told.exc_value!r}")
+
+    sys.unraisablehook, threading.excepthook = unraisable, uncaught
+
+
+def run(steps, often, trace):
     """Run one sequence; its world."""
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
         world = worlds.World(folder, trace)
-
-        def unraisable(told):
-            world.problem("unraisable", f"{told.exc_value!r} in {told.object!r}")
-
-        def uncaught(told):
-            world.problem("thread", f"{told.exc_value!r}")
-
-        sys.unraisablehook, threading.excepthook = unraisable, uncaught
+        tell_of_lost_exceptions(world)
         with rules.collecting(often):
             others = [threading.Thread(target=world.run, args=(each,)) for each in steps[1:]]
             for thread in others:
@@ -106,7 +111,7 @@ def main():
         if "steps" in options:
             steps = options["steps"]
         note(seed=seed)
-        world = run(steps, often, seed, trace)
+        world = run(steps, often, trace)
         if options.get("leave"):
             globals()["_left"] = world
         else:

@@ -35,7 +35,9 @@ def pytest_configure(config):
 def pytest_ignore_collect(collection_path):
     # What the tests run and import has no examples of its own, and is not to be run by looking for them.
     inside = Path(__file__).parent in collection_path.parents
-    return True if inside and collection_path.suffix == ".py" and collection_path.stem[:5] != "test_" else None
+    return (
+        True if inside and collection_path.suffix == ".py" and collection_path.stem[:5] != "test_" else None
+    )
 
 
 def pytest_collection_modifyitems(items):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import atexit
 import contextlib
 import faulthandler
+import functools
 import importlib
 import os
 import time
@@ -137,8 +138,10 @@ def restore_signal_handlers() -> bool:
     return bool(lib.wrt_signals_restore())
 
 
+@functools.cache
 def watch_signal_handlers() -> None:
     """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
+    atexit.register(_forget_signal_handlers)
     if accel is not None:
         for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
             accel.watch(install)
@@ -154,9 +157,6 @@ def _forget_signal_handlers() -> None:
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
                 _signal.signal(number, _signal.SIG_DFL)
                 lib.wrt_signals_restore()
-
-
-atexit.register(_forget_signal_handlers)
 
 
 if accel is not None:

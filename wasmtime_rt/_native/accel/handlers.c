@@ -7,9 +7,7 @@
  */
 #include "accel.h"
 
-#include <string.h>
-
-#define WATCHED 4
+#define WATCHED 3
 
 static struct watched {
     PyMethodDef definition; /* of the function that is watched, as it is now */
@@ -31,9 +29,8 @@ static PyObject *call_and_restore(int which, PyObject *const *args, Py_ssize_t g
 CALL(0)
 CALL(1)
 CALL(2)
-CALL(3)
 
-static const _PyCFunctionFastWithKeywords CALLS[WATCHED] = {call_0, call_1, call_2, call_3};
+static const _PyCFunctionFastWithKeywords CALLS[WATCHED] = {call_0, call_1, call_2};
 
 /* watch(function) -> whether that could be done, or was */
 PyObject *handlers_watch(PyObject *module, PyObject *object) {

@@ -30,6 +30,16 @@ has there but for six: `debug_info` to `max_wasm_stack` are ours. Defaults are t
 
 {config}
 
+## Ready-made configs
+
+| config | what for | settings |
+|---|---|---|
+{presets}
+
+By default each memory reserves 4 GiB of address space, and so does the heap for references of each store that
+uses them: under `RLIMIT_AS`, or with more than some 30,000 instances, there is not so much, and what would
+reserve it raises `WasmtimeError`, which names `WasmConfig.compact()`.
+
 ## Pools
 
 `WasmConfig(pooling_allocation_strategy=PoolingConfig(name=value, ...))` chooses the pooling allocator. It
@@ -97,6 +107,16 @@ def _table(settings: type[Any]) -> str:
     return "\n".join(rows)
 
 
+def _presets() -> str:
+    rows = []
+    for name in ("production", "development", "profiling", "sandbox", "compact"):
+        made = getattr(WasmConfig, name)
+        meaning = (made.__doc__ or "").partition("\n")[0].replace("``", "`")
+        values = ", ".join(f"`{setting}={value!r}`" for setting, value in made()._given.items())
+        rows.append(f"| `WasmConfig.{name}()` | {meaning} | {values} |")
+    return "\n".join(rows)
+
+
 def _shown(value: Any) -> str:
     for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if type(value) is int and value >= size and value % size == 0:
@@ -106,7 +126,7 @@ def _shown(value: Any) -> str:
 
 def document() -> str:
     """The text of docs/config.md."""
-    return TEXT.format(config=_table(WasmConfig), pooling=_table(PoolingConfig))
+    return TEXT.format(config=_table(WasmConfig), presets=_presets(), pooling=_table(PoolingConfig))
 
 
 def main() -> None:

@@ -192,7 +192,7 @@ def test_handlers_may_use_the_store(script, monkeypatch, backend):
         depth.append(1)
         if len(depth) < 5:
             signal.setitimer(signal.ITIMER_REAL, 0.05)
-            made.spin(timeout=0.4)
+            made.spin(timeout=30)
         else:
             raise KeyError("deep")
     alarm(again)

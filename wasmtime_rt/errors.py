@@ -342,7 +342,11 @@ class WasmException(WasmtimeError):
 
     def __str__(self) -> str:
         carried = ", ".join(map(_repr, self.payload))
-        said = f"WebAssembly exception {getattr(self.tag, 'type', self.tag)} with ({carried})"
+        try:
+            kind = str(self.tag.type)
+        except Exception:  # noqa: BLE001  no tag: that is told when it is thrown
+            kind = _repr(self.tag)
+        said = f"WebAssembly exception {kind} with ({carried})"
         return f"{said}: {self._text}" if self._text else said
 
 

@@ -171,6 +171,19 @@ def test_an_exception_that_another_store_holds_is_a_host_exception(world, module
     assert caught.value is held
 
 
+def test_a_tag_that_is_none_and_broken_does_not_hide_it():
+    class Broken:
+        type = property(lambda self: 1 / 0)
+
+        def __str__(self):
+            raise RuntimeError
+
+        __repr__ = __str__
+
+    assert str(w.WasmException(Broken(), 1)) == "WebAssembly exception an object whose repr() fails with (1)"
+    assert str(w.WasmException("no tag")) == "WebAssembly exception 'no tag' with ()"
+
+
 def test_a_payload_with_a_broken_repr_does_not_hide_it(world):
     class Broken:
         def __repr__(self):

@@ -363,6 +363,7 @@ class WasmLinker(WasmtimeResource):
         try:
             return self._definitions[module, name]
         except KeyError:
+            self._check_open()  # names are compared by methods of theirs, where they are no plain text
             raise KeyError(f'"{module}" "{name}" is not defined') from None
 
     # ---- Instances

@@ -1,0 +1,75 @@
+"""Something meddles at every step of every public operation: see ``steps_worker.py``.
+
+A few steps of each are tried here, chosen by the seed in ``WASMTIME_RT_STEPS_SEED``; ``WASMTIME_RT_STEPS=all`` tries every
+step with every action, which takes an hour. Freed memory is overwritten meanwhile, so that reading it shows.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import wasmtime_rt as w
+
+WORKER = Path(__file__).with_name("steps_worker.py")
+ALL = os.environ.get("WASMTIME_RT_STEPS") == "all"
+PARTS = 3
+#: What was found once: all steps of these are tried.
+FOUND = {
+    "prepared": ["WasmInstancePre.store"],
+    "leases": ["SandboxLease.instance", "SandboxLease.trapped", "SandboxLease.result", "SandboxLease.close"],
+    "pools": ["SandboxPool.close", "SandboxPool.idle"],
+    "sandboxes": ["SandboxInstance.instance", "SandboxInstance.trapped"],
+}
+
+
+def run(tmp_path, *options):
+    """What the worker says of each operation."""
+    progress = tmp_path / "at"
+    progress.write_bytes(bytes(512))
+    environment = {**os.environ, "PYTHONPATH": str(Path(w.__file__).parent.parent), "STEPS_AT": str(progress)}
+    if not os.environ.get("WASMTIME_RT_SANITIZE"):
+        environment["MALLOC_PERTURB_"] = "165"
+    ended = subprocess.run(
+        [sys.executable, str(WORKER), *options],
+        env=environment, capture_output=True, encoding="utf-8", errors="replace", check=False,
+    )  # fmt: skip
+    at = progress.read_bytes().partition(b"\n")[0].decode()
+    assert (ended.returncode, ended.stderr) == (0, ""), f"the process ended at: {at}\n{ended.stderr[-3000:]}"
+    return [json.loads(line) for line in ended.stdout.splitlines()]
+
+
+def wrong(said):
+    return [problem for operation in said for problem in operation["wrong"]]
+
+
+def test_every_public_member_has_a_line(tmp_path):
+    assert run(tmp_path, "--missing") == [[]]
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_somebody_meddles(tmp_path, part):
+    seed = os.environ.get("WASMTIME_RT_STEPS_SEED", "0")
+    said = run(tmp_path, "--seed", seed, "--part", f"{part}/{PARTS}", *(["--all"] if ALL else []))
+    assert not wrong(said), "\n".join(wrong(said))
+    assert sum(operation["runs"] for operation in said) > 1000
+
+
+@pytest.mark.parametrize("names", FOUND.values(), ids=FOUND)
+def test_what_was_found(tmp_path, names):
+    said = run(tmp_path, "--all", *names)
+    assert {operation["name"] for operation in said} >= set(names)
+    assert not wrong(said), "\n".join(wrong(said))
+
+
+def test_it_would_be_noticed(tmp_path):
+    said = {operation["name"]: operation for operation in run(tmp_path, "--planted", "--all")}
+    assert set(said) == {"asks twice", "keeps a lock", "stays inside", "lets go too late", "careful"}
+    assert "has no attribute" in "".join(said["asks twice"]["wrong"])
+    assert "Hung" in "".join(said["keeps a lock"]["wrong"])
+    assert "left busy" in "".join(said["stays inside"]["wrong"])
+    assert "left busy" in "".join(said["lets go too late"]["wrong"])
+    assert said["careful"]["wrong"] == []

@@ -47,7 +47,8 @@ from wasmtime_rt import _importing
 PACKAGE = os.path.dirname(w.__file__) + os.sep
 CLASSES, ABSTRACT, ERRORS = protocols_worker.CLASSES, protocols_worker.ABSTRACT, protocols_worker.ERRORS
 #: Seconds that one run may take, and a thread that waits for a lock of ours before we go on.
-PATIENCE, WAITING = 5 * (5 if os.environ.get("WASMTIME_RT_SANITIZE") else 1), 0.02
+PATIENCE = float(os.environ.get("STEPS_PATIENCE", 5)) * (5 if os.environ.get("WASMTIME_RT_SANITIZE") else 1)
+WAITING = 0.02
 #: How often the same step, reached from the same place, is looked at: it may be in a loop, or in many operations.
 OFTEN = 1
 
@@ -84,6 +85,10 @@ WASI = """(module
     (func (export "_start") (drop (call $write (i32.const 1) (i32.const 8) (i32.const 1) (i32.const 0))) (call $exit (i32.const 3))))"""
 LIBRARY = """(module (memory (export "memory") 1) (func (export "_initialize"))
     (func (export "f") (param i32) (result i32) (local.get 0)) (func (export "trap") unreachable))"""
+IMPORTS = """(module (import "" "m" (memory 1)) (import "" "t" (table 3 externref))
+    (import "" "g" (global (mut i64))) (import "" "e" (tag (param i32))) (import "" "x" (global i32)))"""
+SHARER = """(module (import "" "m" (memory 1 30 shared)) (import "" "x" (global i32))
+    (import "" "f" (func (param i32) (result i32))) (export "m" (memory 0)))"""
 CONFIG = w.WasmConfig(epoch_interruption=True, parallel_compilation=False, consume_fuel=True)
 SHARES = w.WasmConfig(shared_memory=True, parallel_compilation=False)
 FUEL = 10**12
@@ -135,7 +140,8 @@ class World:
 
     def _module(self, name):
         if self.own:
-            return w.WasmModule.deserialize(self.engine, self.common.serialized[name])
+            engine = self.shares if name == "SHARER" else self.engine
+            return w.WasmModule.deserialize(engine, self.common.serialized[name])
         return copy.copy(self.common.modules[name])
 
     def make_module(self):
@@ -143,6 +149,12 @@ class World:
 
     def make_start(self):
         return self._module("START")
+
+    def make_imports(self):
+        return self._module("IMPORTS")
+
+    def make_sharer(self):
+        return self._module("SHARER")
 
     def make_wasi_module(self):
         return self._module("WASI")
@@ -453,10 +465,10 @@ CONSTRUCTORS = {
     "WasmInstance: a start function": lambda o: w.WasmInstance(o.store, o.start, [o.host], timeout=50),
     "WasmInstance: not linked": lambda o: w.WasmInstance(o.store, o.module, {}),
     "WasmInstance: a shared memory": lambda o: w.WasmInstance(
-        o.plain_store, sharing(o), {"": {"m": o.shared, "x": 5, "f": o.host}}
+        o.plain_store, o.sharer, {"": {"m": o.shared, "x": 5, "f": o.host}}
     ),
     "WasmInstance: of items": lambda o: w.WasmInstance(
-        o.store, compiled_imports(o), [o.exports.m, o.exports.t, o.exports.g, o.exports.e, 5]
+        o.store, o.imports, [o.exports.m, o.exports.t, o.exports.g, o.exports.e, 5]
     ),
     "WasmInstancePre": lambda o: w.WasmLinker(o.engine).prepare(o.wasi_module),
     "WasmLinker": lambda o: w.WasmLinker(o.engine, allow_shadowing=True),
@@ -560,27 +572,7 @@ def with_items(o):
     linker = w.WasmLinker(o.engine)
     for name, item in zip("mtgex", (o.exports.m, o.exports.t, o.exports.g, o.exports.e, 5), strict=True):
         linker.define("", name, item)
-    return linker.instantiate(o.store, compiled_imports(o))
-
-
-def compiled_imports(o):
-    if "imports" not in vars(o):
-        o.imports = w.WasmModule(
-            o.engine,
-            """(module (import "" "m" (memory 1)) (import "" "t" (table 3 externref))
-            (import "" "g" (global (mut i64))) (import "" "e" (tag (param i32))) (import "" "x" (global i32)))""",
-        )
-    return o.imports
-
-
-def sharing(o):
-    if "sharer" not in vars(o):
-        o.sharer = w.WasmModule(
-            o.shares,
-            """(module (import "" "m" (memory 1 30 shared)) (import "" "x" (global i32))
-            (import "" "f" (func (param i32) (result i32))) (export "m" (memory 0)))""",
-        )
-    return o.sharer
+    return linker.instantiate(o.store, o.imports)
 
 
 def linked_sharing(o):
@@ -588,7 +580,7 @@ def linked_sharing(o):
     linker.define("", "m", o.shared)
     linker.define("", "x", 5)
     linker.define("", "f", o.host, H)
-    prepared = linker.instantiate(o.plain_store, sharing(o))
+    prepared = linker.instantiate(o.plain_store, o.sharer)
     return prepared.exports.m.read(0, 5)
 
 
@@ -909,10 +901,10 @@ PLACES = {
     "imports, flat": lambda o: w.WasmInstance(o.store, o.module, Sequence([host])),
     "imports, wrong": lambda o: w.WasmInstance(o.store, o.module, {"": {"h": Odd()}}),
     "imports, numbers": lambda o: w.WasmInstance(
-        o.plain_store, sharing(o), {"": Mapping(m=o.shared, x=Int(), f=Odd())}
+        o.plain_store, o.sharer, {"": Mapping(m=o.shared, x=Int(), f=Odd())}
     ),
     "imports, items": lambda o: w.WasmInstance(
-        o.store, compiled_imports(o), Sequence([o.exports.m, o.exports.t, o.exports.g, o.exports.e, Int()])
+        o.store, o.imports, Sequence([o.exports.m, o.exports.t, o.exports.g, o.exports.e, Int()])
     ),
     "linker": lambda o: w.WasmLinker(o.engine).define(Text("a"), Text("b"), Odd(), H),
     "linker, a number": lambda o: linked_number(o),
@@ -1051,7 +1043,7 @@ def linked_number(o):
     linker.define(Text(""), Text("m"), o.shared)
     linker.define("", "x", Int())
     linker.define("", "f", Odd(), H)
-    return linker.instantiate(o.plain_store, sharing(o))
+    return linker.instantiate(o.plain_store, o.sharer)
 
 
 def structs_set(o):
@@ -1165,7 +1157,7 @@ def asks_twice(o):
     return o.made._prepared.store if o.made._prepared is not None else None
 def keeps_a_lock(o):
     with lock:
-        return len([o])
+        return o
 def stays_inside(o):
     store = o.store
     store._core.__enter__()
@@ -1592,7 +1584,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--all", action="store_true", help="every step with every action")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--runs", type=int, default=3, help="of each operation, where it is not all")
+    parser.add_argument("--runs", type=int, default=6, help="of each operation, where it is not all")
     parser.add_argument("--after", default="", help="skip what was done: the last line of the progress")
     parser.add_argument("--actions", default="")
     parser.add_argument("--part", default="0/1", help="which of so many parts of the operations")
@@ -1610,7 +1602,7 @@ def main():
         return
     if given.planted:
         found = planted()
-    actions = given.actions.split("+") if given.actions else list(ACTIONS)
+    actions = [name for name in ACTIONS if not given.actions or name in given.actions.split("+")]
     if w.backend == "cffi" and "strike" in actions:
         actions.remove("strike")  # it is documented to be weaker there
     progress = None

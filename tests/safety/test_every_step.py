@@ -20,7 +20,7 @@ PARTS = 3
 #: What was found once: all steps of these are tried.
 FOUND = {
     "prepared": ["WasmInstancePre.store"],
-    "leases": ["SandboxLease.instance", "SandboxLease.trapped", "SandboxLease.result", "SandboxLease.close"],
+    "leases": ["SandboxLease.instance", "SandboxLease.trapped"],
     "pools": ["SandboxPool.close", "SandboxPool.idle"],
     "sandboxes": ["SandboxInstance.instance", "SandboxInstance.trapped"],
 }
@@ -31,6 +31,8 @@ def run(tmp_path, *options):
     progress = tmp_path / "at"
     progress.write_bytes(bytes(512))
     environment = {**os.environ, "PYTHONPATH": str(Path(w.__file__).parent.parent), "STEPS_AT": str(progress)}
+    if "--planted" in options:
+        environment["STEPS_PATIENCE"] = "1"
     if not os.environ.get("WASMTIME_RT_SANITIZE"):
         environment["MALLOC_PERTURB_"] = "165"
     ended = subprocess.run(
@@ -60,13 +62,14 @@ def test_somebody_meddles(tmp_path, part):
 
 @pytest.mark.parametrize("names", FOUND.values(), ids=FOUND)
 def test_what_was_found(tmp_path, names):
-    said = run(tmp_path, "--all", *names)
+    said = run(tmp_path, "--all", "--actions", "close+close all else+again+again there", *names)
     assert {operation["name"] for operation in said} >= set(names)
     assert not wrong(said), "\n".join(wrong(said))
 
 
 def test_it_would_be_noticed(tmp_path):
-    said = {operation["name"]: operation for operation in run(tmp_path, "--planted", "--all")}
+    actions = "close all else there+again+strike"
+    said = {one["name"]: one for one in run(tmp_path, "--planted", "--all", "--actions", actions)}
     assert set(said) == {"asks twice", "keeps a lock", "stays inside", "lets go too late", "careful"}
     assert "has no attribute" in "".join(said["asks twice"]["wrong"])
     assert "Hung" in "".join(said["keeps a lock"]["wrong"])

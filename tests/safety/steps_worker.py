@@ -1542,7 +1542,7 @@ class Runs:
             return raised is not None
         if isinstance(raised, (w.WasmtimeError, Gone)):
             return True
-        return type(raised) is type(usual)
+        return type(raised) is type(usual) or isinstance(raised, ImportError)  # of the importer, out of ours
 
     def look_after(self, key, o):
         """A store is closed or works, and nobody is inside."""

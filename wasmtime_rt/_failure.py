@@ -11,7 +11,6 @@ WebAssembly exception is unwound, by the language's own rules.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -308,7 +307,7 @@ def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
     if not frames:
         return
     lines = [f"  {frame}" for frame in frames]
-    with contextlib.suppress(BaseException):  # one that refuses attributes, in whatever way, stays without
+    try:
         notes = [note for note in getattr(raised, "__notes__", ()) if isinstance(note, str)]
         for old in notes:
             if old.startswith(_NOTE):
@@ -318,3 +317,7 @@ def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
                 break
         notes.append("\n".join([_NOTE, *lines]))
         raised.__notes__ = notes  # type: ignore[attr-defined]  # Python 3.10 has no add_note
+    except KeyboardInterrupt:  # Ctrl-C, just now
+        raise
+    except BaseException:  # noqa: BLE001, S110  one that refuses attributes, in whatever way, stays without
+        pass

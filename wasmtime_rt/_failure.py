@@ -11,7 +11,6 @@ WebAssembly exception is unwound, by the language's own rules.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -183,16 +182,23 @@ def failure(
         trap: A ``wasm_trap_t *`` or ``NULL``.
         raised: The exception of a host function, if one raised during this call.
     """
-    lib.wrt_signals_restore()  # a handler that was installed late lets a trap through at most once
+    taken = None
     try:
-        return _told(store, context, error, trap, raised)
+        # First: what runs in between, a finalizer perhaps, may call into the store, and have it throw.
+        taken = _take_exception(store, context)
+        lib.wrt_signals_restore()  # a handler that was installed late lets a trap through at most once
+        return _told(store, context, error, trap, raised, taken)
     except BaseException:
         store._core.abandoned += 1  # nobody knows how it ended
         raise
+    finally:
+        if taken is not None:
+            lib.wasmtime_exnref_unroot(ffi.addressof(taken[0].exception))
+            store._core.hosts[_TAKER] = taken
 
 
 def _told(
-    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
+    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None, taken: Any
 ) -> BaseException:
     vector = ffi.new("wasm_frame_vec_t *")
     code = None
@@ -213,7 +219,9 @@ def _told(
     exit_status = ffi.new("int *")
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
-    thrown = _take_exception(store, context)
+    thrown = None
+    if taken is not None:
+        thrown = _convert.wrappers.exception(store, context, ffi.addressof(taken[0].exception))
     held = raised._held if is_thrown(raised) else None
     if held is not None and held._store is store and (thrown is None or held != thrown._held):
         raised = None  # it was thrown, and WebAssembly caught it: this is another failure
@@ -264,27 +272,30 @@ def _stopped(store: WasmStore, text: str, frames: tuple[WasmFrame, ...]) -> Wasm
 _TAKER = -1
 
 
-def _take_exception(store: WasmStore, context: Any) -> WasmException | None:
-    """Take the exception that is pending on the store, if there is one: it would turn up later."""
+def _take_exception(store: WasmStore, context: Any) -> Any:
+    """Take the exception that is pending on the store, if there is one: it would turn up later.
+
+    Returns:
+        What has taken it, its root in the first item, for nobody else until it is put back; or ``None``.
+    """
     if not lib.wasmtime_context_has_exception(context):
         return None
-    taker = store._core.hosts.get(_TAKER)
+    hosts = store._core.hosts
+    taker = hosts.pop(_TAKER, None)
     if taker is None:
         nothing = ffi.new("wasm_valtype_vec_t[2]")
         c_type = lib.wasm_functype_new(nothing, nothing + 1)
         taken, func = ffi.new("wrt_taken_t *"), ffi.new("wasmtime_func_t *")
         lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_take_exception, taken, NULL, func)
         lib.wasm_functype_delete(c_type)
-        taker = store._core.hosts[_TAKER] = taken, func, ffi.new("wasmtime_val_raw_t *")
+        taker = taken, func, ffi.new("wasmtime_val_raw_t *")
     taken, func, slots = taker
     taken.found = False
     check(lib.wasmtime_func_call_unchecked(context, func, slots, 0, ffi.new("wasm_trap_t **")))
-    if not taken.found:
-        return None
-    try:
-        return _convert.wrappers.exception(store, context, ffi.addressof(taken.exception))
-    finally:
-        lib.wasmtime_exnref_unroot(ffi.addressof(taken.exception))
+    if taken.found:
+        return taker
+    hosts[_TAKER] = taker
+    return None
 
 
 def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
@@ -296,7 +307,7 @@ def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
     if not frames:
         return
     lines = [f"  {frame}" for frame in frames]
-    with contextlib.suppress(BaseException):  # one that refuses attributes, in whatever way, stays without
+    try:
         notes = [note for note in getattr(raised, "__notes__", ()) if isinstance(note, str)]
         for old in notes:
             if old.startswith(_NOTE):
@@ -306,3 +317,7 @@ def _note_frames(raised: BaseException, frames: tuple[WasmFrame, ...]) -> None:
                 break
         notes.append("\n".join([_NOTE, *lines]))
         raised.__notes__ = notes  # type: ignore[attr-defined]  # Python 3.10 has no add_note
+    except KeyboardInterrupt:  # Ctrl-C, just now
+        raise
+    except BaseException:  # noqa: BLE001, S110  one that refuses attributes, in whatever way, stays without
+        pass

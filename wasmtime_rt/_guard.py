@@ -222,15 +222,18 @@ class _Guard:
             _lose_by_fork()
         if not self._lock.acquire(blocking=False):
             refuse(self)
-        if self.closed:
-            self._lock.release()
-            refuse(self)
-        self.depth += 1
-        if self.depth == 1:
-            self.owner_thread = threading.get_ident()
-            self.raised = None
-            if self.objects and lib.wrt_host_refs_any(self._refs):
-                self.drop_objects()
+        self.depth += 1  # before it is looked at: a finalizer on this thread may close it in between
+        try:
+            if self.closed:
+                refuse(self)
+            if self.depth == 1:
+                self.owner_thread = threading.get_ident()
+                self.raised = None
+                if self.objects and lib.wrt_host_refs_any(self._refs):
+                    self.drop_objects()
+        except BaseException:
+            self._leave()
+            raise
         return self._context
 
     def __exit__(
@@ -240,12 +243,15 @@ class _Guard:
             if self.depth == 1 and self.on_leave is not None:
                 self.on_leave()
         finally:
-            self.depth -= 1
-            if self.depth == 0:
-                self.owner_thread = 0
-                if self.closed:
-                    self._let_go()
-            self._lock.release()
+            self._leave()
+
+    def _leave(self) -> None:
+        self.depth -= 1
+        if self.depth == 0:
+            self.owner_thread = 0
+            if self.closed:
+                self._let_go()
+        self._lock.release()
 
     def _let_go(self) -> None:
         self._store = self._epochs = self.on_leave = None

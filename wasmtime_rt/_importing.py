@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _PATIENCE = 10.0
 
 _lock = RLock()
-_forks: dict[int, bool] = {}  # by threads that are about to fork: whether they have the lock
+_forks: dict[int, RLock | None] = {}  # by threads that are about to fork: the lock, if they have it
 
 
 class Importing:
@@ -39,12 +39,21 @@ class Importing:
     def __enter__(self) -> None:
         self._taken = _lock
         self._held = self._taken.acquire(timeout=_PATIENCE)
+        if not self._held:
+            _give_up(self._taken)
 
     def __exit__(
         self, kind: type[BaseException] | None, raised: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._held:
             self._taken.release()
+
+
+def _give_up(lock: RLock) -> None:
+    """Let nobody wait in vain again: who has it is slow, or was interrupted before noting that he has it."""
+    global _lock  # noqa: PLW0603
+    if _lock is lock:
+        _lock = RLock()
 
 
 def _others_import() -> bool:
@@ -59,18 +68,23 @@ def _others_import() -> bool:
 def _before_fork() -> None:
     ends = monotonic() + _PATIENCE
     while True:
-        _forks[get_ident()] = held = _lock.acquire(timeout=_PATIENCE)
+        lock = _lock
+        held = lock.acquire(timeout=_PATIENCE)
+        _forks[get_ident()] = lock if held else None
+        if not held:
+            _give_up(lock)
         if not _others_import() or monotonic() > ends:
             return
         if held:  # what they import may need it
-            _forks[get_ident()] = False
-            _lock.release()
+            _forks[get_ident()] = None
+            lock.release()
         sleep(0.001)
 
 
 def _after_fork_in_parent() -> None:
-    if _forks.pop(get_ident(), False):
-        _lock.release()
+    lock = _forks.pop(get_ident(), None)
+    if lock is not None:
+        lock.release()
 
 
 def _after_fork_in_child() -> None:

@@ -11,7 +11,7 @@ from ._convert import check_store
 from ._hot import new_host_function
 from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
-from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
+from .externs import EXTERN_OF, EXTERN_SIZE, Externs, StoreItem
 from .func import TypedFunc, WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
@@ -135,20 +135,20 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
     return found
 
 
-def write_all(store: WasmStore, module: WasmModule, found: list[Any]) -> tuple[bytearray, list[Any]]:
+def write_all(store: WasmStore, module: WasmModule, found: list[Any]) -> tuple[Externs, list[Any]]:
     """Make what was found for ``module`` live in ``store``.
 
     Returns:
         An array of ``wasmtime_extern_t`` as bytes, and the type of each item.
     """
-    out, types, at = bytearray(EXTERN_SIZE * len(found)), [], 0
+    out, types, at = Externs(EXTERN_SIZE * len(found)), [], 0
     for item, wanted in zip(found, module._imports, strict=True):
         types.append(_write(store, item, wanted.type, out, at))
         at += EXTERN_SIZE
     return out, types
 
 
-def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearray, list[Any]]:
+def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[Externs, list[Any]]:
     """What to instantiate ``module`` in ``store`` with, in the module's order.
 
     Nothing is made in the store unless everything is found and fits.
@@ -193,7 +193,7 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     return f"got {shown(item)}"
 
 
-def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int) -> Any:
+def _write(store: WasmStore, item: Any, wanted: Any, out: Externs, at: int) -> Any:
     """Put ``item`` as something that lives in ``store`` into ``out[at:]``, and return its type."""
     if type(wanted) is WasmFuncType:
         if isinstance(item, Definition):

@@ -17,7 +17,7 @@ from ._wasi_functions import WASI, WasiDefinition, check_wasi
 from .annotations import name_of
 from .engine import WasmEngine
 from .errors import LinkError, WrongEngineError, WrongStoreError
-from .externs import EXTERN_SIZE, StoreItem
+from .externs import EXTERN_SIZE, Externs, StoreItem
 from .instance import WasmInstance
 from .shared_memory import WasmSharedMemory
 
@@ -74,7 +74,7 @@ class CLinker:
                     )
 
     def _define_item(self, context: Any, item: Any, names: tuple[Any, ...]) -> None:
-        extern = bytearray(EXTERN_SIZE)
+        extern = Externs(EXTERN_SIZE)
         item._write_extern(extern, 0)
         c_extern = ffi.from_buffer("wasmtime_extern_t *", extern)
         check(lib.wasmtime_linker_define(self.pointer, context, *names, c_extern))

@@ -53,15 +53,16 @@ class WasmFinder(importlib.abc.MetaPathFinder):
     """Finds ``name.wasm`` and ``name.wat`` on the path."""
 
     def __init__(self, store: WasmStore | None = None) -> None:
-        self._store, self._lock = store, threading.Lock()
+        self._store, self._lock = store, threading.RLock()  # finalizers may import, too
 
     @property
     def store(self) -> WasmStore:
         """The store that everything is imported into; a new one where the last was closed."""
         with self._lock:
-            if self._store is None or not self._store.is_valid:
-                self._store = WasmStore(WasmEngine(), wasi=WasiConfig())
-            return self._store
+            store = self._store
+            if store is None or not store.is_valid:
+                store = self._store = WasmStore(WasmEngine(), wasi=WasiConfig())
+            return store
 
     def find_spec(
         self,

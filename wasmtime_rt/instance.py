@@ -248,15 +248,16 @@ class WasmInstance(ByName, AbstractInstance):
 
         C API: ``wasmtime_instance_export_get``.
         """
-        if self._exports is None:
+        exports = self._exports
+        if exports is None:
             types = {export.name: export.type for export in self._module.exports}
             for name, position in self._module._shape.passed_on.items():
                 types[name] = self._import_types[position]  # not what was asked for: what it is
-            handle = ffi.new("wasmtime_instance_t *")
-            ffi.memmove(handle, self._live, len(self._live))
+            handle, live = ffi.new("wasmtime_instance_t *"), self._live
+            ffi.memmove(handle, live, len(live))
             find = functools.partial(_find_export, self, self._store, handle)
-            self._exports = WasmExports(types, find)
-        return self._exports
+            exports = self._exports = WasmExports(types, find)
+        return exports
 
     # ---- By name
 
@@ -275,8 +276,9 @@ class WasmInstance(ByName, AbstractInstance):
     def _take_back(self) -> None:
         """Close this object and all exports that were taken out of it."""
         self.close()
-        if self._exports is not None:
-            for item in list(self._exports._WasmExports__cache.values()):  # what was looked up
+        exports = self._exports
+        if exports is not None:
+            for item in list(exports._WasmExports__cache.values()):  # what was looked up
                 if isinstance(item, StoreItem):
                     item.close()
             self._exports = None  # which know this object: nothing is left for the collector
@@ -290,9 +292,10 @@ class WasmInstance(ByName, AbstractInstance):
 
     @property
     def _live(self) -> bytes:
-        if self._handle is None:
+        handle = self._handle
+        if handle is None:
             raise ClosedError("this WasmInstance was closed")
-        return self._handle
+        return handle
 
     @property
     def is_valid(self) -> bool:

@@ -61,7 +61,8 @@ class WasmInstancePre(AbstractInstancePre):
     @property
     def store(self) -> WasmStore | None:
         """The only store that it serves, since an import lives there; ``None`` where it serves any."""
-        return None if self._prepared is None else self._prepared.store
+        prepared = self._prepared  # which another thread may close
+        return None if prepared is None else prepared.store
 
     def instantiate(self, store: WasmStore, *, timeout: float | None = None) -> WasmInstance:
         """Bring the module to life in ``store``.

@@ -211,8 +211,8 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         if self._wasi is None:
-            self._wasi = wasi_linker(self._engine_pointer)
-            for name, definition in wasi_definitions(self._wasi).items():
+            wasi = self._wasi = wasi_linker(self._engine_pointer)
+            for name, definition in wasi_definitions(wasi).items():
                 self._definitions.setdefault((WASI, name), definition)
             self._changed()
 
@@ -288,8 +288,10 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         _check_names(module, as_module)
-        items = {(as_module, key[1]): item for key, item in self._definitions.items() if key[0] == module}
+        known = list(self._definitions.items())  # at once: other threads may define more, or close it
+        items = {(as_module, key[1]): item for key, item in known if key[0] == module}
         if not items:
+            self._check_open()
             raise KeyError(f'nothing is defined under "{module}"')
         self._define_all(items)
 
@@ -363,6 +365,7 @@ class WasmLinker(WasmtimeResource):
         try:
             return self._definitions[module, name]
         except KeyError:
+            self._check_open()  # names are compared by methods of theirs, where they are no plain text
             raise KeyError(f'"{module}" "{name}" is not defined') from None
 
     # ---- Instances

@@ -160,9 +160,10 @@ class SandboxInstance(WasmtimeResource):
     @property
     def instance(self) -> WasmInstance:
         """The instance. What is called on it, and not by `call`, runs without a limit in time."""
-        if self._instance is None:
+        instance = self._instance
+        if instance is None:
             raise ClosedError("this SandboxInstance has not started")
-        return self._instance
+        return instance
 
     @property
     def exports(self) -> WasmExports:
@@ -183,18 +184,19 @@ class SandboxInstance(WasmtimeResource):
             WasmTrap: It trapped.
             BaseException: What a call of a `WasmFunc` raises.
         """
-        if self._instance is None:
+        instance = self._instance
+        if instance is None:
             raise ClosedError("this SandboxInstance has not started")
-        func = self._instance.get_func(name)
+        func = instance.get_func(name)
         with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
             return func(*args)
 
     @property
     def result(self) -> WasiResult:
         """What it did until now."""
-        store, taken = self._store, None
+        store, instance, taken = self._store, self._instance, None
         with contextlib.suppress(WasmtimeError):
-            memory = None if self._instance is None else self._instance.exports.get("memory")
+            memory = None if instance is None else instance.exports.get("memory")
             taken = memory.data_size if isinstance(memory, WasmMemory) else None
         fuel = None
         if store.engine.config.consume_fuel and store.is_valid:
@@ -229,7 +231,8 @@ class SandboxInstance(WasmtimeResource):
     @property
     def trapped(self) -> bool:
         """Whether a call ended in the middle of it, by a trap, a limit or an exit: `WasmInstance.trapped`."""
-        return self._instance is not None and self._instance.trapped
+        instance = self._instance
+        return instance is not None and instance.trapped
 
     @property
     def is_valid(self) -> bool:
@@ -726,7 +729,8 @@ def run_wasi(
 # ---- Pieces
 
 _engines: dict[WasmConfig, WasmEngine] = {}
-_engines_lock = threading.Lock()
+#: What a finalizer or a signal handler does on the same thread may come here, too.
+_engines_lock = threading.RLock()
 
 
 def _engine_for(config: WasmConfig) -> WasmEngine:

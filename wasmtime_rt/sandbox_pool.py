@@ -51,7 +51,7 @@ class SandboxLease(SandboxInstance):
     __slots__ = ("_calls", "_last", "_lent", "_lock", "_pool", "_warm", "_was_trapped")
 
     _pool: SandboxPool
-    _lock: threading.Lock
+    _lock: threading.RLock
     _calls: int
     _was_trapped: bool
     _warm: _Warm | None
@@ -65,7 +65,8 @@ class SandboxLease(SandboxInstance):
     def _of(cls, pool: SandboxPool, warm: _Warm) -> SandboxLease:
         self, program = cls.__new__(cls), warm.program
         store = program._store
-        self._pool, self._lock, self._calls = pool, threading.Lock(), 0
+        # A finalizer or a signal handler on the same thread may come while it is held.
+        self._pool, self._lock, self._calls = pool, threading.RLock(), 0
         self._lent = self._last = None
         self._was_trapped = False
         self._store, self._instance = store, program._instance
@@ -100,9 +101,12 @@ class SandboxLease(SandboxInstance):
         """The instance, for this use; what it exports ends with it."""
         with self._lock:
             self._check()
-            if self._lent is None:
-                self._lent = super().instance._lend()
-            return self._lent
+            lent = self._lent
+            if lent is None:
+                lent = self._lent = super().instance._lend()
+                if self._warm is None:  # it was ended before there was anything to take back
+                    lent._take_back()
+            return lent
 
     def call(self, name: str, *args: Any, timeout: float | EllipsisType | None = ...) -> Any:
         """Call the function exported as ``name``, as `SandboxInstance.call` does.
@@ -128,7 +132,7 @@ class SandboxLease(SandboxInstance):
     @property
     def trapped(self) -> bool:
         """Whether a call ended in the middle of it, by a trap, a limit or an exit: `WasmInstance.trapped`."""
-        return self._was_trapped if self._warm is None else super().trapped
+        return super().trapped or self._was_trapped  # the latter is set before the instance goes
 
     @property
     def is_valid(self) -> bool:
@@ -154,8 +158,9 @@ class SandboxLease(SandboxInstance):
             return
         store = self._store
         core = store._core
-        if self._lent is not None:
-            self._lent._take_back()
+        lent = self._lent
+        if lent is not None:
+            lent._take_back()
         self._was_trapped = super().trapped
         # With a call, a view or a time limit that is still alive, somebody goes on using it.
         fit = not (calls or core.depth or core.views or self._was_trapped or self._exit_code is not None)
@@ -192,7 +197,7 @@ class SandboxPool(WasmtimeResource):
     _args: Any
     _closed: bool
     _idle: list[_Warm]
-    _lock: threading.Lock
+    _lock: threading.RLock
     _max_idle: int
     _max_uses: int | None
     _sandbox: Sandbox
@@ -223,7 +228,7 @@ class SandboxPool(WasmtimeResource):
         self._settings, stdin = dict(settings), settings["stdin"]
         if callable(getattr(stdin, "read", None)):
             self._settings["stdin"] = stdin.read()
-        self._lock, self._closed, self._idle = threading.Lock(), False, []
+        self._lock, self._closed, self._idle = threading.RLock(), False, []
         _pools.add(self)
         return self
 
@@ -255,7 +260,9 @@ class SandboxPool(WasmtimeResource):
             if self._closed or len(self._idle) >= self._max_idle:
                 return False
             self._idle.append(warm)
-            return True
+        if not self.is_valid:  # meanwhile, on this very thread
+            self.close()
+        return True
 
     @property
     def sandbox(self) -> Sandbox:
@@ -292,7 +299,7 @@ _pools: weakref.WeakSet[SandboxPool] = weakref.WeakSet()
 def _after_fork() -> None:
     """In a forked child, begin anew: another thread may have had the lock."""
     for pool in list(_pools):
-        pool._lock, pool._idle = threading.Lock(), []
+        pool._lock, pool._idle = threading.RLock(), []
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -14,7 +14,7 @@ from ._messages import out_of_range
 from ._reflect import memorytype, memorytype_to_c
 from .engine import WasmEngine, check_engine
 from .errors import WasmtimeError
-from .externs import EXTERN_OF
+from .externs import EXTERN_OF, Externs
 from .types import WasmMemoryType
 from .values import shown
 
@@ -202,14 +202,15 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.view()[key] = value
 
-    def _write_extern(self, out: bytearray, at: int) -> None:
-        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, which borrows it.
+    def _write_extern(self, out: Externs, at: int) -> None:
+        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, which keeps it.
 
         Raises:
             ClosedError: This object was closed.
         """
-        pointer = ffi.new("wasmtime_sharedmemory_t **", self._live)
-        out[at + EXTERN_OF : at + EXTERN_OF + 8] = ffi.buffer(pointer)[:]
+        live = self._live
+        out.kept = (*out.kept, live)
+        out[at + EXTERN_OF : at + EXTERN_OF + 8] = ffi.buffer(ffi.new("wasmtime_sharedmemory_t **", live))[:]
         out[at] = self._KIND
 
     def __eq__(self, other: object) -> bool:

@@ -391,3 +391,33 @@ for make in ways.values():
     allowed("exports", lambda: make(instance.exports).anything)
 """
     )
+
+
+def test_a_shared_memory_that_is_closed_while_it_is_imported(script):
+    script(
+        """
+engine = w.WasmEngine(w.WasmConfig(shared_memory=True))
+module = w.WasmModule(engine, '''(module (import "" "m" (memory 1 9 shared)) (import "" "n" (global i32))
+    (func (export "size") (result i32) (memory.size)))''')
+store, made = w.WasmStore(engine), 0
+for last in range(1, 6):
+    memory, asked = w.WasmSharedMemory(engine, w.WasmMemoryType(1, 9, shared=True)), 0
+    class Closes:  # is asked when imports are checked, and when they are written
+        def __index__(self):
+            global asked
+            asked += 1
+            if asked == last:
+                memory.close()
+                gc.collect()
+                junk.extend(bytes(range(n)) for n in range(200))
+            return 5
+    junk = []
+    instance = allowed("instance", w.WasmInstance, store, module, {"": {"m": memory, "n": Closes()}})
+    if isinstance(instance, w.WasmInstance):
+        made += 1
+        check("its size", instance.exports.size() == 1)
+    else:
+        check(f"{instance!r}", isinstance(instance, w.ClosedError))
+check(f"made {made}", made >= 2)
+"""
+    )

@@ -271,3 +271,54 @@ def test_making_things_while_another_thread_closes(script):
             thread.join()
         check("some came too late", closed > 0)
     """)
+
+
+def test_closing_whatever_c_works_with(script):
+    script("""
+        BODY = "".join(f'(func (export "f{n}") (param i32) (result i32) (i32.add (local.get 0) (i32.mul (local.get 0) (i32.const {n}))))' for n in range(1000))
+        TEXT = f'(module (memory (export "m") 1 100) (table (export "t") 1 10000000 externref) {BODY})'
+        binary = w.wat2wasm(TEXT)
+        column = __import__("array").array("i", range(200_000))
+        config = w.WasmConfig(parallel_compilation=False, memory_reservation=0, memory_guard_size=0)
+        compiled = w.WasmModule(w.WasmEngine(config), binary).serialize()
+        class World:
+            def __init__(self):
+                self.engine = w.WasmEngine(config)
+                self.module = w.WasmModule.deserialize(self.engine, compiled)
+                self.store, self.linker = w.WasmStore(self.engine), w.WasmLinker(self.engine)
+                self.instance = w.WasmInstance(self.store, self.module)
+                self.exports = self.instance.exports
+                self.f, self.m, self.t = self.exports.f1, self.exports.m, self.exports.t
+                self.prepared = self.linker.prepare(self.module)
+        works = {
+            "compile": lambda o: w.WasmModule(o.engine, binary), "validate": lambda o: w.WasmModule.validate(o.engine, binary),
+            "text": lambda o: w.WasmModule(o.engine, TEXT), "serialize": lambda o: o.module.serialize(),
+            "deserialize": lambda o: w.WasmModule.deserialize(o.engine, compiled), "prepare": lambda o: o.linker.prepare(o.module),
+            "map": lambda o: o.f.map(column), "table": lambda o: o.t.grow(9_000_000), "memory": lambda o: o.m.grow(90),
+            "instantiate": lambda o: [o.linker.instantiate(o.store, o.module) for _ in range(20)],
+            "instances": lambda o: [o.prepared.instantiate(o.store) for _ in range(50)], "gc": lambda o: [o.store.gc() for _ in range(300)],
+        }
+        meanwhile = 0
+        for label, work in works.items():
+            for delay in (0, 0.003):
+                o, began, ended = World(), threading.Event(), threading.Event()
+                def run():
+                    began.set()
+                    said = allowed(label, work, o)
+                    ended.set()
+                    check(f"{label}: {said!r}", not isinstance(said, Exception) or isinstance(said, (w.WasmtimeError, AttributeError)))
+                thread = threading.Thread(target=run)
+                thread.start()
+                began.wait()
+                time.sleep(delay)
+                meanwhile += not ended.is_set()
+                store = o.store
+                for item in (o.f, o.m, o.t, o.prepared, o.linker, o.instance, o.module, o.engine):
+                    item.close()
+                said = allowed("close", store.close)
+                check(f"{label}: {said!r}", said is None or isinstance(said, w.StoreBusyError))
+                vars(o).clear()
+                gc.collect()
+                thread.join()
+        check(f"{meanwhile} were still at it", meanwhile > 2)
+    """)

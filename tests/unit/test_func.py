@@ -267,6 +267,10 @@ def test_a_closed_function_refuses_calls(run):
         instance.exports.t[0] = func
     with pytest.raises(ClosedError):
         func.typed([], ["i32"])()
+    takes = run('(module (func (export "takes") (param funcref)))').exports.takes
+    for call in (takes, takes.call_values):
+        with pytest.raises(ClosedError, match="argument 0"):
+            call(func)
     assert repr(func) == "<WasmFunc f (func (result i32)) closed>"
 
 

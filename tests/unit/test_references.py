@@ -3,6 +3,8 @@
 import pytest
 
 from wasmtime_rt import (
+    StoreLimits,
+    WasmFieldType,
     WasmFunc,
     WasmFuncType,
     WasmGlobal,
@@ -11,6 +13,7 @@ from wasmtime_rt import (
     WasmModule,
     WasmRef,
     WasmStore,
+    WasmStruct,
     WasmTable,
     WasmTableType,
     WasmtimeError,
@@ -217,3 +220,22 @@ def test_many_objects(echo, store):
     assert all(echo.extern(thing) is thing for thing in things)
     store.gc()
     assert all(echo.extern(thing) is thing for thing in things)
+
+
+def test_what_finds_no_room_in_the_heap_is_not_kept(engine):
+    store = WasmStore(engine, limits=StoreLimits(memory_size=1 << 16))
+    same = WasmInstance(store, WasmModule(engine, ECHO)).exports.extern
+    kind = WasmStruct.new_type(engine, [WasmFieldType("externref")])
+    kept = []
+    with pytest.raises(WasmtimeError, match="heap"):
+        while True:
+            kept.append(WasmStruct(store, kind, [None]))
+    refused = 0
+    for _ in range(10):
+        held = len(store._core.objects)
+        try:
+            same(object())
+        except WasmtimeError:
+            refused += 1
+            assert len(store._core.objects) <= held
+    assert refused > 0

@@ -165,6 +165,8 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
 
 /* ---- Signatures with references: checked values */
 
+static PyObject *call_unbound(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+
 static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_t *val, Py_ssize_t i) {
     Signature *sig = self->signature;
     if (kind <= KIND_V128) {
@@ -177,7 +179,7 @@ static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_
     }
     if (kind == KIND_FUNC && PyObject_TypeCheck(value, self->state->function_type)) {
         Function *func = (Function *)value;
-        if (func->store == self->store && func->guard) {
+        if (func->store == self->store && func->guard && func->vectorcall != (vectorcallfunc)call_unbound) {
             val->of.funcref = func->func;
             val->kind = WASMTIME_FUNCREF;
             return 0;

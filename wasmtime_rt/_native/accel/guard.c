@@ -138,6 +138,8 @@ int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val) {
             val->kind = WASMTIME_EXTERNREF;
             result = 0;
         } else {
+            if (PyDict_DelItem(guard->objects, key) < 0)
+                PyErr_Clear(); /* what this calls has taken it out already */
             PyObject *never = PyObject_CallNoArgs(guard->state->heap_full);
             Py_XDECREF(never);
         }

@@ -48,7 +48,7 @@ class CLinker:
         held: dict[tuple[str, str], Any] = {}
         for item, wanted in zip(found, module._imports, strict=True):
             key = (wanted.module, wanted.name)
-            given = (item, item.type or wanted.type)
+            given = (item, _type_of(item) or wanted.type)
             if held.setdefault(key, given) is not given:
                 self.complete &= held[key] == given
             elif isinstance(item, WasiDefinition):
@@ -58,7 +58,7 @@ class CLinker:
                     part for name in (key[0].encode(), key[1].encode()) for part in (name, len(name))
                 )
                 if isinstance(item, StoreItem):
-                    with item.store._core as context:
+                    with item._store._core as context:
                         self._define_item(context, item, names)
                 elif isinstance(item, WasmSharedMemory):
                     # It belongs to no store, but the engine asks for one to tell its engine from.
@@ -75,7 +75,7 @@ class CLinker:
 
     def _define_item(self, context: Any, item: Any, names: tuple[Any, ...]) -> None:
         extern = bytearray(EXTERN_SIZE)
-        item._write_extern(extern, 0)
+        _kept = item._write_extern(extern, 0)
         c_extern = ffi.from_buffer("wasmtime_extern_t *", extern)
         check(lib.wasmtime_linker_define(self.pointer, context, *names, c_extern))
 
@@ -97,7 +97,9 @@ class Prepared:
         linker = CLinker(engine, engine_pointer, module, found)
         self._hosts = linker.hosts
         self._pre: Handle | None = None
-        self._types = [item.type or wanted.type for item, wanted in zip(found, module._imports, strict=True)]
+        self._types = [
+            _type_of(item) or wanted.type for item, wanted in zip(found, module._imports, strict=True)
+        ]
         if linker.complete:
             made = ffi.new("wasmtime_instance_pre_t **")
             check(lib.wasmtime_linker_instantiate_pre(linker.pointer, code, made), LinkError)
@@ -136,6 +138,11 @@ class Prepared:
         if self._tables is not None:
             store._with_tables.append((handle, self._tables, self._types))
         return instance
+
+
+def _type_of(item: Any) -> Any:
+    """The type of what was found; ``None`` for a callable that takes the one that is asked for."""
+    return item.type if isinstance(item, _linking.Definition) else item._type
 
 
 def common_store(engine: WasmEngine, module: WasmModule, found: list[Any]) -> WasmStore | None:

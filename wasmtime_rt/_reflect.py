@@ -336,9 +336,11 @@ def valtype_to_c(given: WasmValType, engine: Any) -> Any:
             return lib.wasmtime_valtype_to_wasm(engine, parts)
         finally:
             lib.wasmtime_valtype_delete(parts)
+    if not isinstance(given.heap, str):
+        raise TypeError(f"expected a type that a module defines, got {given.heap!r}")
     parts.kind = lib.WASMTIME_VALTYPE_KIND_REF
     parts.reftype.nullable = given.nullable
-    parts.reftype.heaptype.kind = _HEAPS.index(str(given.heap))
+    parts.reftype.heaptype.kind = _HEAPS.index(given.heap)
     return lib.wasmtime_valtype_to_wasm(engine, parts)
 
 

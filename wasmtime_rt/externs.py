@@ -62,8 +62,8 @@ class StoreItem(WasmtimeResource):
             raise ClosedError(f"this {type(self).__name__} was closed")
         raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
 
-    def _write_extern(self, out: bytearray, at: int) -> None:
-        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``.
+    def _write_extern(self, out: bytearray, at: int) -> Any:
+        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, which needs nothing else to be kept.
 
         Raises:
             ClosedError: This object was closed.

@@ -165,6 +165,8 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
 
 /* ---- Signatures with references: checked values */
 
+static PyObject *call_unbound(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames);
+
 static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_t *val, Py_ssize_t i) {
     Signature *sig = self->signature;
     if (kind <= KIND_V128) {
@@ -177,7 +179,7 @@ static int to_val(Function *self, enum kind kind, PyObject *value, wasmtime_val_
     }
     if (kind == KIND_FUNC && PyObject_TypeCheck(value, self->state->function_type)) {
         Function *func = (Function *)value;
-        if (func->store == self->store && func->guard) {
+        if (func->store == self->store && func->vectorcall != (vectorcallfunc)call_unbound) {
             val->of.funcref = func->func;
             val->kind = WASMTIME_FUNCREF;
             return 0;
@@ -424,10 +426,14 @@ static PyObject *function_bind(Function *self, PyObject *args) {
             args, "OO!O!KUp", &store, self->state->guard_type, &guard, self->state->signature_type, &signature,
             &address, &name, &keep_gil))
         return NULL;
-    Py_XSETREF(self->store, Py_NewRef(store));
-    Py_XSETREF(self->guard, (Guard *)Py_NewRef(guard));
-    Py_XSETREF(self->signature, (Signature *)Py_NewRef(signature));
-    Py_XSETREF(self->name, Py_NewRef(name));
+    if (self->store) { /* of two threads that initialise it at once, one is late; it may run already */
+        PyErr_SetString(PyExc_TypeError, "this function was initialised already");
+        return NULL;
+    }
+    self->store = Py_NewRef(store);
+    self->guard = (Guard *)Py_NewRef(guard);
+    self->signature = (Signature *)Py_NewRef(signature);
+    self->name = Py_NewRef(name);
     self->func = *(const wasmtime_func_t *)(uintptr_t)address;
     self->keep_gil = (char)keep_gil;
     self->vectorcall = way_of(self);

@@ -117,14 +117,16 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
     found, problems = [], []
     for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
-        if type(item) is FunctionType or type(item) is HostDefinition:  # as most are; isinstance is slow
-            pass
-        elif isinstance(item, TypedFunc):
-            item = item.func
-        elif isinstance(item, StoreItem) and store is not None:
-            check_store(store, item, wanted)
-        elif isinstance(item, WasmSharedMemory) and item._engine is not module._engine:
-            raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
+        if not (
+            type(item) is FunctionType or type(item) is HostDefinition
+        ):  # as most are; isinstance is slow
+            if isinstance(item, TypedFunc):
+                item = item._func
+            if isinstance(item, StoreItem):
+                if store is not None:
+                    check_store(store, item, wanted)
+            elif isinstance(item, WasmSharedMemory) and item._engine is not module._engine:
+                raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
         problem = _problem(item, wanted)
         if problem:
             problems.append(f"\n  {wanted}: {problem}")

@@ -84,10 +84,22 @@ class Prepared:
     """A module's imports, found and checked. It does not keep the Python module.
 
     Attributes:
+        shape: That of the module, and of its copies.
         store: The only store that it serves, or ``None`` where it serves all of its engine's.
     """
 
-    __slots__ = ("_engine", "_found", "_hosts", "_pre", "_special", "_tables", "_types", "_wasi", "store")
+    __slots__ = (
+        "_engine",
+        "_found",
+        "_hosts",
+        "_pre",
+        "_special",
+        "_tables",
+        "_types",
+        "_wasi",
+        "shape",
+        "store",
+    )
 
     def __init__(self, engine: WasmEngine, engine_pointer: Any, module: WasmModule, found: list[Any]) -> None:
         self._engine, self._found = engine, found
@@ -104,6 +116,7 @@ class Prepared:
             made = ffi.new("wasmtime_instance_pre_t **")
             check(lib.wasmtime_linker_instantiate_pre(linker.pointer, code, made), LinkError)
             self._pre = Handle(made[0], "wasmtime_instance_pre_delete", "WasmInstancePre")
+        self.shape = module._shape
         self._tables = module._shape if module._shape.exported_tables else None
         self._special = self._wasi is not None or self.store is not None
 

@@ -351,9 +351,9 @@ def functype_to_c(given: WasmFuncType, engine: Any) -> Any:
         # Owned by Python until all of them are made: one may be of another engine.
         owned = [ffi.gc(valtype_to_c(item, engine), lib.wasm_valtype_delete) for item in types]
         vector = ffi.gc(ffi.new("wasm_valtype_vec_t *"), lib.wasm_valtype_vec_delete)
+        for item in owned:  # before they are the vector's: a signal handler may raise in between
+            ffi.gc(item, None)
         lib.wasm_valtype_vec_new(vector, len(owned), owned)
-        for item in owned:
-            ffi.gc(item, None)  # the vector's now
         sides.append(vector)
     # The vectors are emptied, so that deleting them later deletes nothing.
     return lib.wasm_functype_new(*sides)

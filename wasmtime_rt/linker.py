@@ -110,7 +110,7 @@ class WasmLinker(WasmtimeResource):
         if type is not None and not is_a(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {shown(type)}")
         if isinstance(item, TypedFunc):
-            item = item.func
+            item = item._func
         if not isinstance(item, (StoreItem, WasmSharedMemory)):
             if not callable(item):
                 raise TypeError(
@@ -396,7 +396,7 @@ class WasmLinker(WasmtimeResource):
                 return self.instantiate(store, module)
         check_module(module)._pointer_for(self._engine)
         prepared = self._prepared.get(module)
-        if prepared is None:
+        if prepared is None or prepared.shape is not module._shape:  # a derived class may be equal to all
             module._pointer_for(store._engine)
             remembered, found = self._prepared, self._find_all(store, module)
             if any(isinstance(item, StoreItem) for item in found):

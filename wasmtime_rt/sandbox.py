@@ -13,7 +13,6 @@ import io
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
@@ -726,17 +725,15 @@ def run_wasi(
 # ---- Pieces
 
 _engines: dict[WasmConfig, WasmEngine] = {}
-_engines_lock = threading.Lock()
 
 
 def _engine_for(config: WasmConfig) -> WasmEngine:
     """The engine of all sandboxes with ``config``. Pools belong to one sandbox, and go with it."""
     if config.pooling_allocation_strategy is not None:
         return WasmEngine(config)
-    with _engines_lock:
-        if config not in _engines:
-            _engines[config] = WasmEngine(config)
-        return _engines[config]
+    engine = _engines.get(config)
+    # No lock: a finalizer could come here while it is held, and a forked child never get it.
+    return _engines.setdefault(config, WasmEngine(config)) if engine is None else engine
 
 
 def _read(program: Any, max_size: int | None) -> bytes:

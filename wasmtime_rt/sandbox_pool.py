@@ -51,7 +51,7 @@ class SandboxLease(SandboxInstance):
     __slots__ = ("_calls", "_last", "_lent", "_lock", "_pool", "_warm", "_was_trapped")
 
     _pool: SandboxPool
-    _lock: threading.Lock
+    _lock: threading.RLock  # a finalizer, or a signal handler, may come here while this thread has it
     _calls: int
     _was_trapped: bool
     _warm: _Warm | None
@@ -65,7 +65,7 @@ class SandboxLease(SandboxInstance):
     def _of(cls, pool: SandboxPool, warm: _Warm) -> SandboxLease:
         self, program = cls.__new__(cls), warm.program
         store = program._store
-        self._pool, self._lock, self._calls = pool, threading.Lock(), 0
+        self._pool, self._lock, self._calls = pool, threading.RLock(), 0
         self._lent = self._last = None
         self._was_trapped = False
         self._store, self._instance = store, program._instance
@@ -101,7 +101,9 @@ class SandboxLease(SandboxInstance):
         with self._lock:
             self._check()
             if self._lent is None:
-                self._lent = super().instance._lend()
+                lent = super().instance._lend()
+                if self._lent is None:  # unless a finalizer or a signal handler has asked for it meanwhile
+                    self._lent = lent
             return self._lent
 
     def call(self, name: str, *args: Any, timeout: float | EllipsisType | None = ...) -> Any:
@@ -192,7 +194,7 @@ class SandboxPool(WasmtimeResource):
     _args: Any
     _closed: bool
     _idle: list[_Warm]
-    _lock: threading.Lock
+    _lock: threading.RLock
     _max_idle: int
     _max_uses: int | None
     _sandbox: Sandbox
@@ -223,7 +225,7 @@ class SandboxPool(WasmtimeResource):
         self._settings, stdin = dict(settings), settings["stdin"]
         if callable(getattr(stdin, "read", None)):
             self._settings["stdin"] = stdin.read()
-        self._lock, self._closed, self._idle = threading.Lock(), False, []
+        self._lock, self._closed, self._idle = threading.RLock(), False, []
         _pools.add(self)
         return self
 
@@ -292,7 +294,7 @@ _pools: weakref.WeakSet[SandboxPool] = weakref.WeakSet()
 def _after_fork() -> None:
     """In a forked child, begin anew: another thread may have had the lock."""
     for pool in list(_pools):
-        pool._lock, pool._idle = threading.Lock(), []
+        pool._lock, pool._idle = threading.RLock(), []
 
 
 os.register_at_fork(after_in_child=_after_fork)

@@ -7,10 +7,9 @@ relation that linking goes by. Plain Python: a heap type that a module defines i
 
 from __future__ import annotations
 
-import functools
 import operator
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ._abstract import WasmtimeType
@@ -55,6 +54,18 @@ _ABBREVIATIONS = {
     "noextern": "nullexternref",
     "noexn": "nullexnref",
 }
+
+
+class _once:  # noqa: N801  a decorator
+    """A property that is kept. `functools.cached_property` has a lock, which a fork can leave taken."""
+
+    def __init__(self, make: Callable[[Any], int]) -> None:
+        self._make, self._name = make, make.__name__
+
+    def __get__(self, given: Any, owner: object) -> int:
+        made = self._make(given)
+        given.__dict__[self._name] = made
+        return made
 
 
 class DefinedType:
@@ -219,7 +230,7 @@ class WasmValType(Record, WasmtimeType):
     def __hash__(self) -> int:
         return self._hash
 
-    @functools.cached_property
+    @_once
     def _hash(self) -> int:
         return hash((self.kind, self.heap, self.nullable))
 
@@ -442,7 +453,7 @@ class WasmFuncType(Record, WasmtimeType):
     def __hash__(self) -> int:
         return self._hash
 
-    @functools.cached_property
+    @_once
     def _hash(self) -> int:
         return hash((self.params, self.results))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import os
 import re
 import stat
@@ -99,15 +98,15 @@ class WasiResult(Record):
 
 
 class _Captured:
-    """Output that is kept, in what counts at the time."""
+    """Output that is kept, in what counts at the time: no `io.BytesIO`, which finalizers find closed."""
 
     __slots__ = ("into",)
 
     def __init__(self) -> None:
-        self.into = io.BytesIO()
+        self.into = bytearray()
 
     def write(self, data: bytes) -> None:
-        self.into.write(data)
+        self.into += data
 
 
 class SandboxInstance(WasmtimeResource):
@@ -141,7 +140,7 @@ class SandboxInstance(WasmtimeResource):
     _instance: WasmInstance | None
     _waiter: Waiter
     _captured: dict[str, _Captured]
-    _outputs: dict[str, io.BytesIO]
+    _outputs: dict[str, bytearray]
     _fuel: int | None
     _fuel_before: int
     _timeout: float | None
@@ -199,7 +198,7 @@ class SandboxInstance(WasmtimeResource):
         if store.engine.config.consume_fuel and store.is_valid:
             fuel = store.fuel_consumed - self._fuel_before
         stdout, stderr = (
-            self._outputs[name].getvalue() if name in self._outputs else None for name in ("stdout", "stderr")
+            bytes(self._outputs[name]) if name in self._outputs else None for name in ("stdout", "stderr")
         )
         return WasiResult(
             self._exit_code, stdout, stderr, store.truncated_output, self._duration, fuel, taken

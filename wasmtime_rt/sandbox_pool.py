@@ -8,7 +8,6 @@ is kept only if nothing went wrong in it; all else is closed, and the next user 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 import weakref
@@ -74,7 +73,7 @@ class SandboxLease(SandboxInstance):
         # What others printed and used is theirs.
         self._captured, self._outputs = program._captured, {}
         for name, captured in self._captured.items():
-            self._outputs[name] = captured.into = io.BytesIO()
+            self._outputs[name] = captured.into = bytearray()
         if store._wasi is not None:
             store._wasi.renew()
         self._fuel, self._fuel_before = program._fuel, 0

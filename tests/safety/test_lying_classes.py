@@ -247,3 +247,22 @@ if sys.version_info >= (3, 12):
     check("the items that were checked", list(same.map(Column())) == [1, 2, 3])
 """
     )
+
+
+def test_modules_that_are_equal_to_all(script):
+    script(
+        _LIARS
+        + """
+class Module(w.WasmModule):
+    def __eq__(self, other): return True
+    def __hash__(self): return 5
+linker = w.WasmLinker(engine)
+one = Module(engine, '''(module (table 1 externref)
+    (func (export "f") (param externref) (table.set (i32.const 0) (local.get 0))))''')
+two = Module(engine, '(module (func (export "f") (param i64) (result i64) (local.get 0)))')
+for turn in range(3):
+    check("one", linker.instantiate(store, one).exports.f("object") is None)
+    check("two", linker.instantiate(store, two).exports.f(0x123456) == 0x123456)
+    store.gc()
+"""
+    )

@@ -226,3 +226,93 @@ made.close()
 refused("closed", w.ClosedError, calls, made)
 """
     )
+
+
+def test_a_signal_between_two_calls_of_c(script):
+    """Whatever it leaves behind, nothing is freed twice, nor used after that."""
+    script(
+        """
+class Struck(Exception): pass
+def strike(*_): raise Struck
+signal.signal(signal.SIGALRM, strike)
+engine = w.WasmEngine(w.WasmConfig(shared_memory=True))
+store = w.WasmStore(engine)
+tag = w.WasmTagType(w.WasmFuncType(["externref", "anyref", "i64", "v128", "funcref"] * 20))
+field = w.WasmFieldType("externref", mutable=True)
+shared = w.WasmMemoryType(1, 2, shared=True)
+def references():
+    made = w.WasmStruct.new_type(engine, [field])
+    struct = w.WasmStruct(store, made, ["object"])
+    struct[0] = struct
+    w.WasmArray(store, w.WasmArray.new_type(engine, field), ["a", struct])
+def memories():
+    memory = w.WasmSharedMemory(engine, shared)
+    view = memory.view()
+    memory.close()
+    view[5] = 1
+def modules():
+    module = w.WasmModule(engine, '(module (func (export "f") (param i32) (result i32) (local.get 0)))')
+    w.WasmModule.deserialize(engine, module.serialize())
+    w.WasmInstance(store, module).exports.f(5)
+def wasi():
+    w.WasmStore(engine, wasi=w.WasiConfig(stdout=print, argv=["a"], stdin=b"x")).close()
+for work in (lambda: w.WasmTag(store, tag), references, memories, modules, wasi):
+    work()
+    began = time.perf_counter()
+    work(), work()
+    took = (time.perf_counter() - began) / 2
+    for turn in range(400):
+        try:
+            try:
+                signal.setitimer(signal.ITIMER_REAL, max(2e-6, turn / 330 * took))
+                work()
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+        except Struck:
+            pass
+        if turn % 50 == 0:
+            store = w.WasmStore(engine)
+""",
+        stderr=None,  # it may strike in a finalizer, and is told there
+    )
+
+
+def test_a_fork_while_another_thread_makes_the_engine_of_sandboxes(script):
+    script(
+        """
+PROGRAM = b'(module (memory (export "memory") 1) (func (export "_start")))'
+from wasmtime_rt import sandbox
+stop = []
+def work():
+    while not stop:
+        sandbox._engines.clear()
+        w.Sandbox(PROGRAM)
+thread = threading.Thread(target=work)
+thread.start()
+for turn in range(10):
+    in_child(f"fork {turn}", lambda: w.Sandbox(PROGRAM, fuel=1000))
+stop.append(True)
+thread.join()
+"""
+    )
+
+
+def test_a_finalizer_that_gives_a_lease_back_while_its_pool_is_used(script):
+    script(
+        """
+LIBRARY = b'(module (memory (export "memory") 1) (func (export "f")))'
+sandbox = w.Sandbox(LIBRARY)
+class Last:
+    def __init__(self, lease): self.me, self.lease = self, lease
+    def __del__(self): self.lease.close()
+for turn in range(200):
+    pool = sandbox.pool()
+    gc.disable()
+    Last(pool.take())
+    gc.enable()
+    gc.set_threshold(1 + turn % 40)
+    pool.take().close()
+    pool.close()
+    gc.set_threshold(700)
+"""
+    )

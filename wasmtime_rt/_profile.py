@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from ._exact import utf8
@@ -32,23 +31,34 @@ class StoreProfile:
     """A profile of a store while a ``with`` block runs, made by `WasmStore.profile`."""
 
     __slots__ = ("_beat", "_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store")
+    _store: WasmStore
+    _path: Any
+    _interval: float
+    _samples: int
+    _pointers: dict[str, Any] | None
+    _file: BinaryIO | None
+    _profiler: Any
+    _beat: Any
 
-    def __init__(
-        self, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: Mapping[str, Any]
-    ) -> None:
-        if hasattr(self, "_store"):  # the engine may be sampling into it
-            raise TypeError("this StoreProfile was initialised already")
+    def __init__(self) -> None:
+        raise TypeError("a StoreProfile is made by WasmStore.profile")
+
+    @classmethod
+    def _of(
+        cls, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: dict[str, Any]
+    ) -> StoreProfile:
+        """A profile of a store with epochs, of modules, as ``wasmtime_module_t *``, by the names to show."""
+        self = cls.__new__(cls)
         if isinstance(interval, bool) or not isinstance(interval, (int, float)):
             raise TypeError(f"interval: expected seconds as a number, got {interval!r}")
         interval = float(interval)
         if not _SHORTEST <= interval <= _LONGEST:
             raise ValueError(f"interval: expected {_SHORTEST} to {_LONGEST:.0f} seconds, got {interval!r}")
         self._store, self._path, self._interval = store, os.fspath(path), interval
-        self._pointers: Mapping[str, Any] | None = pointers
-        self._file: BinaryIO | None = None
-        self._profiler: Any = None
-        self._beat: Any = None
+        self._pointers = pointers
+        self._file = self._profiler = self._beat = None
         self._samples = 0
+        return self
 
     @property
     def samples(self) -> int:

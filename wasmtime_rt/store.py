@@ -393,7 +393,7 @@ class WasmStore(AbstractStore):
         else:
             named = {exact(str(name)): check_module(module) for name, module in modules.items()}
         pointers = {name: module._pointer_for(self._engine) for name, module in named.items()}
-        return StoreProfile(self, path, interval, pointers)
+        return StoreProfile._of(self, path, interval, pointers)
 
     # ---- Lifetime
 

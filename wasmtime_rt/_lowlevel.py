@@ -94,7 +94,7 @@ def own(pointer: Any, delete: str, memory: object = None) -> Any:
     """
     if accel is None:
         return ffi.gc(pointer, getattr(lib, delete)), memory
-    return accel.Owned(address_of(pointer), address_of(ffi.addressof(lib, delete)), memory, 1)
+    return accel.own(address_of(pointer), address_of(ffi.addressof(lib, delete)), memory, 1)
 
 
 def disown(owner: Any) -> None:
@@ -119,7 +119,7 @@ def view_of(pointer: Any, size: int, keeper: Any) -> memoryview:
     """A writable view of ``size`` bytes at ``pointer``, which keeps ``keeper`` alive."""
     if accel is None:
         return memoryview(ffi.buffer(ffi.gc(pointer, functools.partial(_keep, keeper)), size)).cast("B")
-    return memoryview(accel.Owned(address_of(pointer), 0, keeper, size))
+    return memoryview(accel.own(address_of(pointer), 0, keeper, size))
 
 
 def _keep(_owner: object, _pointer: Any) -> None:

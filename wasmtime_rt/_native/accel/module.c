@@ -54,15 +54,16 @@ typedef struct {
 } Owned;
 
 PyDoc_STRVAR(
-    owned_doc,
-    "Owned(address, delete address, memory, size=0)\n--\n\nA C object that is deleted with this one, and its bytes.");
+    own_doc,
+    "own(address, delete address, memory, size)\n--\n\nWhat deletes a C object when it goes, and is a buffer over it.");
 
-static PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+/* No constructor: whoever has a view of a memory can get at the type. */
+static PyObject *accel_own(PyObject *module, PyObject *args) {
+    PyTypeObject *type = ((struct state *)PyModule_GetState(module))->owned_type;
     unsigned long long address, delete;
     PyObject *memory;
-    Py_ssize_t size = 0;
-    (void)kwargs;
-    if (!PyArg_ParseTuple(args, "KKO|n", &address, &delete, &memory, &size))
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "KKOn", &address, &delete, &memory, &size))
         return NULL;
     Owned *self = (Owned *)type->tp_alloc(type, 0);
     if (self) {
@@ -100,15 +101,15 @@ static PyMethodDef owned_methods[] = {
 };
 
 static PyType_Slot owned_slots[] = {
-    {Py_tp_doc, (void *)owned_doc},
-    {Py_tp_new, owned_new},
+    {Py_tp_doc, "A C object that is deleted with this one, and its bytes."},
     {Py_tp_dealloc, owned_dealloc},
     {Py_tp_methods, owned_methods},
     {Py_bf_getbuffer, owned_get_buffer},
     {0, NULL},
 };
 
-static PyType_Spec owned_spec = {"wasmtime_rt._accel.Owned", sizeof(Owned), 0, Py_TPFLAGS_DEFAULT, owned_slots};
+static PyType_Spec owned_spec = {
+    "wasmtime_rt._accel.Owned", sizeof(Owned), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, owned_slots};
 
 /* ---- Registration */
 
@@ -294,6 +295,7 @@ static PyMethodDef accel_methods[] = {
     {"use_native", accel_use_native, METH_VARARGS, native_doc},
     {"look_at_signals", accel_look_at_signals, METH_NOARGS, look_doc},
     {"watch", handlers_watch, METH_O, watch_doc},
+    {"own", accel_own, METH_VARARGS, own_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},

@@ -68,6 +68,7 @@ class StoreDeadline:
             _apply(self._store)
         except BaseException:  # of a signal handler
             self._store._deadlines.remove(self)
+            _apply(self._store)
             raise
         return self
 

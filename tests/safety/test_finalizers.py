@@ -117,3 +117,24 @@ gc.collect()
 check(f"all was told: {ran}, {written}", ran == [(("stdout",), ("stdout",))] and b"".join(written) == b"hello\\nhe")
 """
     )
+
+
+def test_a_finalizer_that_gives_a_lease_back_while_its_pool_is_used(script):
+    script(
+        """
+LIBRARY = b'(module (memory (export "memory") 1) (func (export "f")))'
+sandbox = w.Sandbox(LIBRARY)
+class Last:
+    def __init__(self, lease): self.me, self.lease = self, lease
+    def __del__(self): self.lease.close()
+for turn in range(200):
+    pool = sandbox.pool()
+    gc.disable()
+    Last(pool.take())
+    gc.enable()
+    gc.set_threshold(1 + turn % 40)
+    pool.take().close()
+    pool.close()
+    gc.set_threshold(700)
+"""
+    )

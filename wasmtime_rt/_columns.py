@@ -53,7 +53,7 @@ def _checked(given: Any, valtype: WasmValType, where: str, *, writable: bool = F
             else ""
         )
         raise TypeError(f"{where}: expected items of {valtype}, got items of format {view.format!r}{hint}")
-    return given, len(view)
+    return view, len(view)  # not what was given, which could show other items when it is asked again
 
 
 class Plan:

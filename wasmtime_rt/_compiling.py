@@ -54,7 +54,7 @@ def _twin(engine: WasmEngine, pointer: Any) -> Any:
     if not engine._parallel or compiles_in_parallel(pointer):
         return None
     if engine._twin is None:
-        config = engine.config._to_compile(parallel_compilation=False)
+        config = engine._plain_config._to_compile(parallel_compilation=False)
         twin = lib.wrt_engine_new(config._to_c(), config.signals_based_traps)
         engine._twin = Handle(twin, "wasm_engine_delete", "engine")
     return engine._twin.get()

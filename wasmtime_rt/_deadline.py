@@ -64,7 +64,12 @@ class StoreDeadline:
         nanoseconds = self._seconds * 1e9
         self._ends = self._began + int(nanoseconds) if nanoseconds < 2**62 else _NEVER
         self._store._deadlines.append(self)
-        _apply(self._store)
+        try:
+            _apply(self._store)
+        except BaseException:  # of a signal handler
+            self._store._deadlines.remove(self)
+            _apply(self._store)
+            raise
         return self
 
     def __exit__(

@@ -58,7 +58,7 @@ def compile_elsewhere(
     backend = sys.modules.get("_cffi_backend")
     paths = [os.path.dirname(os.path.abspath(str(backend.__file__)))] if backend is not None else []
     command = interpreter(why, "_elsewhere", paths)
-    request = _request(engine.config, wasm, memory)
+    request = _request(engine._plain_config, wasm, memory)
     environment = {name: os.environ[name] for name in _NEEDED if name in os.environ}
     try:
         process = subprocess.Popen(  # noqa: S603  our own interpreter

@@ -71,6 +71,12 @@ def heap_full() -> NoReturn:
     )
 
 
+if accel is None and lib.wrt_imported_before():
+    # C calls the twin with numbers of stores, which another twin has given too.
+    raise ImportError(
+        "wasmtime_rt was imported in this process before: the pure-cffi backend cannot begin anew"
+    )
+
 _tokens, _numbers = itertools.count(1), itertools.count(1)
 
 #: The guards by number, by which a host function call in pure cffi finds its own.

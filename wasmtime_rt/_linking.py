@@ -11,7 +11,7 @@ from ._convert import check_store
 from ._hot import new_host_function
 from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
-from .externs import EXTERN_OF, EXTERN_SIZE, Externs, StoreItem
+from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
 from .func import TypedFunc, WasmFunc
 from .globals import WasmGlobal
 from .memory import WasmMemory
@@ -117,14 +117,16 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
     found, problems = [], []
     for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
-        if type(item) is FunctionType or type(item) is HostDefinition:  # as most are; isinstance is slow
-            pass
-        elif isinstance(item, TypedFunc):
-            item = item.func
-        elif isinstance(item, StoreItem) and store is not None:
-            check_store(store, item, wanted)
-        elif isinstance(item, WasmSharedMemory) and item.engine is not module.engine:
-            raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
+        if not (
+            type(item) is FunctionType or type(item) is HostDefinition
+        ):  # as most are; isinstance is slow
+            if isinstance(item, TypedFunc):
+                item = item._func
+            if isinstance(item, StoreItem):
+                if store is not None:
+                    check_store(store, item, wanted)
+            elif isinstance(item, WasmSharedMemory) and item._engine is not module._engine:
+                raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
         problem = _problem(item, wanted)
         if problem:
             problems.append(f"\n  {wanted}: {problem}")
@@ -135,33 +137,36 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
     return found
 
 
-def write_all(store: WasmStore, module: WasmModule, found: list[Any]) -> tuple[Externs, list[Any]]:
+def write_all(
+    store: WasmStore, module: WasmModule, found: list[Any]
+) -> tuple[bytearray, list[Any], list[Any]]:
     """Make what was found for ``module`` live in ``store``.
 
     Returns:
-        An array of ``wasmtime_extern_t`` as bytes, and the type of each item.
+        An array of ``wasmtime_extern_t`` as bytes, the type of each item, and what to keep with the array.
     """
-    out, types, at = Externs(EXTERN_SIZE * len(found)), [], 0
+    out, types, at = bytearray(EXTERN_SIZE * len(found)), [], 0
+    kept: list[Any] = []
     for item, wanted in zip(found, module._imports, strict=True):
-        types.append(_write(store, item, wanted.type, out, at))
+        types.append(_write(store, item, wanted.type, out, at, kept))
         at += EXTERN_SIZE
-    return out, types
+    return out, types, kept
 
 
-def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[Externs, list[Any]]:
+def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearray, list[Any], list[Any]]:
     """What to instantiate ``module`` in ``store`` with, in the module's order.
 
     Nothing is made in the store unless everything is found and fits.
 
     Returns:
-        An array of ``wasmtime_extern_t`` as bytes, and the type of each item.
+        What `write_all` returns.
 
     Raises:
         LinkError: Something is missing or of the wrong type; the text lists all of it.
         WrongEngineError: The module and the store are of two engines.
         WrongStoreError: An import lives in another store.
     """
-    module._pointer_for(store.engine)
+    module._pointer_for(store._engine)
     return write_all(store, module, find_all(store, module, find))
 
 
@@ -174,7 +179,7 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     if is_func and type(item) is FunctionType and not item.__code__.co_flags & ASYNC:
         return None
     if isinstance(item, (StoreItem, WasmSharedMemory)):
-        given = cast("Any", item).type
+        given = cast("Any", item)._type
         size = (item.size,) if isinstance(item, (WasmMemory, WasmSharedMemory, WasmTable)) else ()
         if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
             return None
@@ -193,7 +198,7 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
     return f"got {shown(item)}"
 
 
-def _write(store: WasmStore, item: Any, wanted: Any, out: Externs, at: int) -> Any:
+def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int, kept: list[Any]) -> Any:
     """Put ``item`` as something that lives in ``store`` into ``out[at:]``, and return its type."""
     if type(wanted) is WasmFuncType:
         if isinstance(item, Definition):
@@ -207,8 +212,8 @@ def _write(store: WasmStore, item: Any, wanted: Any, out: Externs, at: int) -> A
         placed: Any = item if made else WasmGlobal(store, wanted, item)
     except TypeError as problem:  # of another type than one that the module defines
         raise LinkError(f"the module cannot be instantiated: {wanted}: {problem}") from None
-    placed._write_extern(out, at)
-    return placed.type
+    kept.append(placed._write_extern(out, at))
+    return placed._type
 
 
 def _hint(problems: list[str]) -> str:

@@ -94,7 +94,32 @@ def own(pointer: Any, delete: str, memory: object = None) -> Any:
     """
     if accel is None:
         return ffi.gc(pointer, getattr(lib, delete)), memory
-    return accel.Owned(address_of(pointer), address_of(ffi.addressof(lib, delete)), memory)
+    return accel.own(address_of(pointer), address_of(ffi.addressof(lib, delete)), memory, 1)
+
+
+def disown(owner: Any) -> None:
+    """Let what `own` returned delete nothing: the C object is somebody else's now."""
+    if accel is None:
+        ffi.gc(owner[0], None)
+    else:
+        owner.disown()
+
+
+def owning(pointer: Any, owner: Any) -> Any:
+    """``pointer``, keeping alive the ``owner`` that `own` returned for it.
+
+    A buffer does it, not ``ffi.gc``, for the same reason.
+    """
+    if accel is None:
+        return ffi.gc(pointer, functools.partial(_keep, owner))
+    return ffi.from_buffer(ffi.typeof(pointer), owner)
+
+
+def view_of(pointer: Any, size: int, keeper: Any) -> memoryview:
+    """A writable view of ``size`` bytes at ``pointer``, which keeps ``keeper`` alive."""
+    if accel is None:
+        return memoryview(ffi.buffer(ffi.gc(pointer, functools.partial(_keep, keeper)), size)).cast("B")
+    return memoryview(accel.own(address_of(pointer), 0, keeper, size))
 
 
 def _keep(_owner: object, _pointer: Any) -> None:
@@ -112,7 +137,7 @@ class Handle:
 
     def __init__(self, pointer: Any, delete: str, name: str) -> None:
         self._owner = own(pointer, delete)
-        self._pointer = ffi.gc(pointer, functools.partial(_keep, self._owner))
+        self._pointer = owning(pointer, self._owner)
         self._name = name
         #: The pointer as a number.
         self.address = address_of(pointer)

@@ -17,7 +17,7 @@ from ._wasi_functions import WASI, WasiDefinition, check_wasi
 from .annotations import name_of
 from .engine import WasmEngine
 from .errors import LinkError, WrongEngineError, WrongStoreError
-from .externs import EXTERN_SIZE, Externs, StoreItem
+from .externs import EXTERN_SIZE, StoreItem
 from .instance import WasmInstance
 from .shared_memory import WasmSharedMemory
 
@@ -48,7 +48,7 @@ class CLinker:
         held: dict[tuple[str, str], Any] = {}
         for item, wanted in zip(found, module._imports, strict=True):
             key = (wanted.module, wanted.name)
-            given = (item, item.type or wanted.type)
+            given = (item, _type_of(item) or wanted.type)
             if held.setdefault(key, given) is not given:
                 self.complete &= held[key] == given
             elif isinstance(item, WasiDefinition):
@@ -58,7 +58,7 @@ class CLinker:
                     part for name in (key[0].encode(), key[1].encode()) for part in (name, len(name))
                 )
                 if isinstance(item, StoreItem):
-                    with item.store._core as context:
+                    with item._store._core as context:
                         self._define_item(context, item, names)
                 elif isinstance(item, WasmSharedMemory):
                     # It belongs to no store, but the engine asks for one to tell its engine from.
@@ -74,8 +74,8 @@ class CLinker:
                     )
 
     def _define_item(self, context: Any, item: Any, names: tuple[Any, ...]) -> None:
-        extern = Externs(EXTERN_SIZE)
-        item._write_extern(extern, 0)
+        extern = bytearray(EXTERN_SIZE)
+        _kept = item._write_extern(extern, 0)
         c_extern = ffi.from_buffer("wasmtime_extern_t *", extern)
         check(lib.wasmtime_linker_define(self.pointer, context, *names, c_extern))
 
@@ -84,10 +84,22 @@ class Prepared:
     """A module's imports, found and checked. It does not keep the Python module.
 
     Attributes:
+        shape: That of the module, and of its copies.
         store: The only store that it serves, or ``None`` where it serves all of its engine's.
     """
 
-    __slots__ = ("_engine", "_found", "_hosts", "_pre", "_special", "_tables", "_types", "_wasi", "store")
+    __slots__ = (
+        "_engine",
+        "_found",
+        "_hosts",
+        "_pre",
+        "_special",
+        "_tables",
+        "_types",
+        "_wasi",
+        "shape",
+        "store",
+    )
 
     def __init__(self, engine: WasmEngine, engine_pointer: Any, module: WasmModule, found: list[Any]) -> None:
         self._engine, self._found = engine, found
@@ -97,11 +109,14 @@ class Prepared:
         linker = CLinker(engine, engine_pointer, module, found)
         self._hosts = linker.hosts
         self._pre: Handle | None = None
-        self._types = [item.type or wanted.type for item, wanted in zip(found, module._imports, strict=True)]
+        self._types = [
+            _type_of(item) or wanted.type for item, wanted in zip(found, module._imports, strict=True)
+        ]
         if linker.complete:
             made = ffi.new("wasmtime_instance_pre_t **")
             check(lib.wasmtime_linker_instantiate_pre(linker.pointer, code, made), LinkError)
             self._pre = Handle(made[0], "wasmtime_instance_pre_delete", "WasmInstancePre")
+        self.shape = module._shape
         self._tables = module._shape if module._shape.exported_tables else None
         self._special = self._wasi is not None or self.store is not None
 
@@ -136,6 +151,11 @@ class Prepared:
         if self._tables is not None:
             store._with_tables.append((handle, self._tables, self._types))
         return instance
+
+
+def _type_of(item: Any) -> Any:
+    """The type of what was found; ``None`` for a callable that takes the one that is asked for."""
+    return item.type if isinstance(item, _linking.Definition) else item._type
 
 
 def common_store(engine: WasmEngine, module: WasmModule, found: list[Any]) -> WasmStore | None:

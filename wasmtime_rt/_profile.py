@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from ._exact import utf8
 from ._failure import check
-from ._lowlevel import NULL, ffi, lib, own, take_bytes
+from ._lowlevel import NULL, disown, ffi, lib, own, take_bytes
 from .errors import WasmtimeError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ _SHORTEST, _LONGEST = 1e-5, 3600.0
 
 def _name(text: str) -> tuple[Any, Any]:
     """A ``wasm_name_t *`` that borrows its bytes, and what they are in: to be kept as long."""
-    encoded = text.encode(errors="replace")
+    encoded = utf8(text, "replace")
     data = ffi.new("char[]", encoded)
     return ffi.new("wasm_name_t *", (len(encoded), data)), data
 
@@ -31,22 +31,34 @@ class StoreProfile:
     """A profile of a store while a ``with`` block runs, made by `WasmStore.profile`."""
 
     __slots__ = ("_beat", "_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store")
+    _store: WasmStore
+    _path: Any
+    _interval: float
+    _samples: int
+    _pointers: dict[str, Any] | None
+    _file: BinaryIO | None
+    _profiler: Any
+    _beat: Any
 
-    def __init__(
-        self, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: Mapping[str, Any]
-    ) -> None:
-        if hasattr(self, "_store"):  # the engine may be sampling into it
-            raise TypeError("this StoreProfile was initialised already")
+    def __init__(self) -> None:
+        raise TypeError("a StoreProfile is made by WasmStore.profile")
+
+    @classmethod
+    def _of(
+        cls, store: WasmStore, path: str | os.PathLike[str], interval: float, pointers: dict[str, Any]
+    ) -> StoreProfile:
+        """A profile of a store with epochs, of modules, as ``wasmtime_module_t *``, by the names to show."""
+        self = cls.__new__(cls)
         if isinstance(interval, bool) or not isinstance(interval, (int, float)):
             raise TypeError(f"interval: expected seconds as a number, got {interval!r}")
+        interval = float(interval)
         if not _SHORTEST <= interval <= _LONGEST:
             raise ValueError(f"interval: expected {_SHORTEST} to {_LONGEST:.0f} seconds, got {interval!r}")
         self._store, self._path, self._interval = store, os.fspath(path), interval
-        self._pointers: Mapping[str, Any] | None = pointers
-        self._file: BinaryIO | None = None
-        self._profiler: Any = None
-        self._beat: Any = None
+        self._pointers = pointers
+        self._file = self._profiler = self._beat = None
         self._samples = 0
+        return self
 
     @property
     def samples(self) -> int:
@@ -74,8 +86,13 @@ class StoreProfile:
             beat = own(beat, "wrt_beat_delete")
             self._file = open(self._path, "wb")
             self._profiler, self._beat = profiler, beat
-            lib.wrt_epochs_set_profiler(store._core.epochs, profiler, nanoseconds)
             store._profile = self  # so that the profiler lives as long as the store that samples into it
+            try:
+                lib.wrt_epochs_set_profiler(store._core.epochs, profiler[0], nanoseconds)
+            except BaseException:  # of a signal handler
+                lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
+                store._profile = None
+                raise
         return self
 
     def _new_profiler(self, nanoseconds: int) -> Any:
@@ -88,7 +105,7 @@ class StoreProfile:
         profiler = lib.wasmtime_guestprofiler_new(
             self._store._core.engine, title[0], nanoseconds, modules, len(pointers)
         )
-        return ffi.gc(profiler, lib.wasmtime_guestprofiler_delete)
+        return profiler, own(profiler, "wasmtime_guestprofiler_delete")
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
@@ -97,14 +114,15 @@ class StoreProfile:
         if self._profiler is None or self._file is None:
             return
         self._beat = None
-        if not store._core.closed:
+        # In a store that was closed later, a call may still be running, and sampled.
+        if not store._core.closed or store._core.depth:
             with store._core:
                 self._samples = int(lib.wrt_epochs_samples(store._core.epochs))
                 lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
-        profiler, self._profiler, store._profile = self._profiler, None, None
+        (profiler, owner), self._profiler, store._profile = self._profiler, None, None
         made = ffi.new("wasm_byte_vec_t *")
         with self._file as file:
-            ffi.gc(profiler, None)  # the engine's now
+            disown(owner)  # the engine's now
             check(lib.wasmtime_guestprofiler_finish(profiler, made))
             file.write(take_bytes(made))
 

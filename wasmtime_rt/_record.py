@@ -50,6 +50,10 @@ class Record:
     __signature__: ClassVar[Any] = _SignatureOf()
 
     def __init_subclass__(cls) -> None:
+        for base in cls.__bases__:
+            if issubclass(base, Record) and base._fields:
+                # What is told to C must not change between two times of asking.
+                raise TypeError(f"no class can be derived from {base.__name__}")
         hints = cls.__annotations__
         cls._fields = tuple(name for name, hint in hints.items() if not hint.startswith("ClassVar"))
         type.__setattr__(cls, "__match_args__", cls._fields)

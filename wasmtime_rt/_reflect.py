@@ -336,9 +336,11 @@ def valtype_to_c(given: WasmValType, engine: Any) -> Any:
             return lib.wasmtime_valtype_to_wasm(engine, parts)
         finally:
             lib.wasmtime_valtype_delete(parts)
+    if not isinstance(given.heap, str):
+        raise TypeError(f"expected a type that a module defines, got {given.heap!r}")
     parts.kind = lib.WASMTIME_VALTYPE_KIND_REF
     parts.reftype.nullable = given.nullable
-    parts.reftype.heaptype.kind = _HEAPS.index(str(given.heap))
+    parts.reftype.heaptype.kind = _HEAPS.index(given.heap)
     return lib.wasmtime_valtype_to_wasm(engine, parts)
 
 
@@ -349,8 +351,8 @@ def functype_to_c(given: WasmFuncType, engine: Any) -> Any:
         # Owned by Python until all of them are made: one may be of another engine.
         owned = [ffi.gc(valtype_to_c(item, engine), lib.wasm_valtype_delete) for item in types]
         vector = ffi.gc(ffi.new("wasm_valtype_vec_t *"), lib.wasm_valtype_vec_delete)
-        for item in owned:
-            ffi.gc(item, None)  # the vector's, before it has them: Ctrl-C in between must not free them twice
+        for item in owned:  # before they are the vector's: a signal handler may raise in between
+            ffi.gc(item, None)
         lib.wasm_valtype_vec_new(vector, len(owned), owned)
         sides.append(vector)
     # The vectors are emptied, so that deleting them later deletes nothing.

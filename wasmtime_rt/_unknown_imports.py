@@ -62,7 +62,7 @@ def default(store: WasmStore, wanted: Any) -> object:
         case WasmGlobalType():
             return WasmGlobal(store, wanted, _zero(wanted.content))
         case WasmMemoryType():
-            return WasmSharedMemory(store.engine, wanted) if wanted.shared else WasmMemory(store, wanted)
+            return WasmSharedMemory(store._engine, wanted) if wanted.shared else WasmMemory(store, wanted)
         case WasmTableType():
             return WasmTable(store, wanted)
         case _:

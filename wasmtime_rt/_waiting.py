@@ -67,8 +67,9 @@ def _to_engine() -> str:
     return " ".join(("(module", *imports, memory, *functions, ")"))
 
 
-#: Who waits for the input of this process and reads it: two could see what is only there for one.
-_input = threading.Lock()
+#: Who waits for the input of this process and reads it: two threads could see what is only there for one. A
+#: signal handler or a finalizer on this thread must not wait for itself.
+_input = threading.RLock()
 _STDIN = 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ._binary import TableLimits
+from ._exact import utf8
 from ._hot import Caller
 from ._lowlevel import ffi, lib
 from ._reflect import extern_type
@@ -81,7 +82,7 @@ class WasmCaller(Caller, ByName, CallerBase):
         """
         if not isinstance(name, str):
             raise TypeError(f"name: expected str, got {name!r}")
-        store, encoded = self.store, name.encode(errors="surrogatepass")
+        store, encoded = self.store, utf8(name, "surrogatepass")
         item = ffi.new("wasmtime_extern_t *")
         with store._core as context:
             address = self._address  # inside the guard: nobody returns from a host function meanwhile
@@ -124,7 +125,7 @@ def _table_limits(store: WasmStore, context: Any, name: str, item: Any) -> Table
         WasmtimeError: No instance that Python has got so far exports it under this name.
     """
     wanted = same_words(item.of.table, *WasmTable._WORDS)
-    encoded, handle, other = name.encode(), ffi.new("wasmtime_instance_t *"), ffi.new("wasmtime_extern_t *")
+    encoded, handle, other = utf8(name), ffi.new("wasmtime_instance_t *"), ffi.new("wasmtime_extern_t *")
     for instance, shape, import_types in reversed(store._with_tables):
         limits: TableLimits | None = shape.exported_tables.get(name)
         if limits is None:

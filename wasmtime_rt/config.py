@@ -18,6 +18,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ._abstract import AbstractConfig
+from ._exact import exact
 from ._failure import check
 from ._importing import Importing
 from ._lowlevel import ffi, lib
@@ -94,9 +95,10 @@ _FLAGS_WITH_KNOBS = {
 def _word(name: str, value: Any) -> str:
     if not isinstance(value, str):
         raise TypeError(f"{name}: expected str, got {value!r}")
-    if not _WORD.fullmatch(value):
+    word = exact(value)
+    if not _WORD.fullmatch(word):
         raise ValueError(f"{name}: expected letters, digits and any of '_.+-', got {value!r}")
-    return value
+    return word
 
 
 def _target(name: str, value: Any) -> str | None:
@@ -107,11 +109,12 @@ def _flags(name: str, value: Any) -> FrozenMap:
     if not isinstance(value, Mapping):
         raise TypeError(f"{name}: expected a mapping of names to bool, str or int, got {value!r}")
     flags: dict[str, bool | str] = {}
-    for flag, setting in value.items():
-        if _word(f"{name}: a name", flag) in _FLAGS_WITH_KNOBS:
+    for given, setting in value.items():
+        flag = _word(f"{name}: a name", given)
+        if flag in _FLAGS_WITH_KNOBS:
             raise ValueError(f"{name}: {flag!r} is a setting of its own: {_FLAGS_WITH_KNOBS[flag]}")
         if isinstance(setting, int) and not isinstance(setting, bool):
-            setting = str(setting)  # noqa: PLW2901
+            setting = int.__repr__(setting)  # noqa: PLW2901
         flags[flag] = setting if isinstance(setting, bool) else _word(f"{name}[{flag!r}]", setting)
     return FrozenMap(flags)
 
@@ -125,6 +128,7 @@ def _cache(name: str, value: Any) -> bool | str:
         path = None
     if not isinstance(path, str):
         raise TypeError(f"{name}: expected a bool or the path of a folder or file, got {value!r}")
+    path = exact(path)
     if not path or "\0" in path or path.encode(errors="replace").decode() != path:
         raise ValueError(f"{name}: expected a path without NUL that UTF-8 can hold, got {path!r}")
     return path
@@ -453,6 +457,17 @@ class WasmConfig(Settings, AbstractConfig):
         return cls(
             memory_reservation=0, memory_reservation_for_growth=0, memory_guard_size=0, memory_init_cow=False
         )
+
+    def _plain(self) -> WasmConfig:
+        """The same as a config of this very class: what is derived from it could tell others each time."""
+        pooling = self._given.get("pooling_allocation_strategy")
+        if type(self) is WasmConfig and (pooling is None or type(pooling) is PoolingConfig):
+            return self
+        given = {name: value for name, value in self._given.items() if name in WasmConfig._knobs}
+        if pooling is not None:
+            sizes = {name: value for name, value in pooling._given.items() if name in PoolingConfig._knobs}
+            given["pooling_allocation_strategy"] = PoolingConfig(**sizes)
+        return WasmConfig(**given)
 
     def _to_compile(self, **others: Any) -> WasmConfig:
         """The same without what has no part in compiling, which a second engine would only have twice."""

@@ -64,6 +64,7 @@ class WasmEngine(AbstractEngine):
         "_memories_stay_below",
         "_modules",
         "_parallel",
+        "_plain_config",
         "_reservations",
         "_stand_ins",
         "_twin",
@@ -74,6 +75,7 @@ class WasmEngine(AbstractEngine):
         config = WasmConfig() if config is None else config
         if not isinstance(config, WasmConfig):
             raise TypeError(f"config: expected a WasmConfig, got {config!r}")
+        given, config = config, config._plain()
         check_rules(config)
         if needs_trial(config):
             try_out(config)
@@ -84,7 +86,8 @@ class WasmEngine(AbstractEngine):
         if config.signals_based_traps:
             watch_signal_handlers()
         lib.wrt_signals_restore()
-        self._config = config
+        self._plain_config = config
+        self._config = given
         #: Whether it compiles on several threads; and what compiles for it where these are not to be had.
         self._parallel = config.parallel_compilation
         self._twin: Handle | None = None
@@ -94,9 +97,11 @@ class WasmEngine(AbstractEngine):
         self._reservations = config.memory_reservation, config.memory_reservation_for_growth
         self._memories_stay_below = config.memory_reservation if config.memory_may_move else 1 << 64
         self._c_types: dict[WasmFuncType, Handle] = {}
-        self._handle = Handle(engine, "wasm_engine_delete", "engine")
+        handle = Handle(engine, "wasm_engine_delete", "engine")
+        kept = handle.get()  # another thread may close this object as soon as it has the handle
         #: What users count, apart from the engine's own epoch, which the ticker moves on too.
-        self._clock = Handle(_new_clock(engine), "wrt_clock_release", "engine")
+        self._clock = Handle(_new_clock(kept), "wrt_clock_release", "engine")
+        self._handle = handle
         #: Its modules that live, by numbers in the order of their making, for profiles.
         self._modules: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._identity = _process, next(_numbers)

@@ -13,12 +13,6 @@ from .store import WasmStore
 EXTERN_SIZE, EXTERN_OF = 32, 8
 
 
-class Externs(bytearray):
-    """An array of ``wasmtime_extern_t``, with what its pointers lead to: anybody may close that meanwhile."""
-
-    kept: tuple[Any, ...] = ()
-
-
 class StoreItem(WasmtimeResource):
     """Something inside a store. It keeps the store alive; two of the same are equal and hash equal.
 
@@ -68,8 +62,8 @@ class StoreItem(WasmtimeResource):
             raise ClosedError(f"this {type(self).__name__} was closed")
         raise ClosedError(f"this {type(self).__name__} was never initialised: call super().__init__()")
 
-    def _write_extern(self, out: Externs, at: int) -> None:
-        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``.
+    def _write_extern(self, out: bytearray, at: int) -> Any:
+        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, which needs nothing else to be kept.
 
         Raises:
             ClosedError: This object was closed.

@@ -9,6 +9,7 @@ from . import _convert
 from ._abstract import AbstractFunc, begin
 from ._columns import Plan, note_row
 from ._convert import new_vals, release, to_val, value_from_val
+from ._exact import is_a
 from ._failure import explained, failure
 from ._hot import Function, new_host_function
 from ._lowlevel import NULL, ffi, lib
@@ -72,7 +73,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         begin(self, "_handle")
         check_store_argument(store)
         check_callable(function)
-        if type is not None and not isinstance(type, WasmFuncType):
+        if type is not None and not is_a(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {type!r}")
         func_type = signature_of(function) if type is None else type
         function = as_host_function(function)
@@ -196,7 +197,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
             raise WasmtimeError(
                 f"{self._name}: keep_gil is refused in a store with WASI, where a call may wait"
             )
-        if keep_gil and self._store.engine.config.shared_memory:
+        if keep_gil and self._store._engine._plain_config.shared_memory:
             raise WasmtimeError(
                 f"{self._name}: keep_gil is refused where memories can be shared, on which a call may wait"
             )
@@ -262,7 +263,7 @@ class TypedFunc(Function):
     def _wrap(cls, func: WasmFunc, handle: Any, *, keep_gil: bool) -> TypedFunc:
         self = cls.__new__(cls)
         self._func = func
-        self._bind_to(func.store, handle, func.type, func.name, keep_gil)
+        self._bind_to(func._store, handle, func._type, func._name, keep_gil)
         return self
 
     def _refuse(self, *_args: object) -> NoReturn:

@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from ._abstract import AbstractGlobal, begin
 from ._convert import from_val, new_val, release, to_val, value_from_val
+from ._exact import is_a
 from ._failure import check_values
 from ._lowlevel import ffi, lib
 from ._reflect import globaltype_to_c
@@ -47,7 +48,7 @@ class WasmGlobal(StoreItem, AbstractGlobal):
     def __init__(self, store: WasmStore, type: WasmGlobalType, value: Any) -> None:  # noqa: A002
         begin(self, "_handle")
         check_store_argument(store)
-        if not isinstance(type, WasmGlobalType):
+        if not is_a(type, WasmGlobalType):
             raise TypeError(f"type: expected a WasmGlobalType, got {type!r}")
         handle, val = ffi.new("wasmtime_global_t *"), new_val()
         with store._core as context:

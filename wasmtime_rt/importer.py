@@ -17,7 +17,6 @@ import importlib.machinery
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
@@ -53,16 +52,17 @@ class WasmFinder(importlib.abc.MetaPathFinder):
     """Finds ``name.wasm`` and ``name.wat`` on the path."""
 
     def __init__(self, store: WasmStore | None = None) -> None:
-        self._store, self._lock = store, threading.RLock()  # finalizers may import, too
+        self._store = store
 
     @property
     def store(self) -> WasmStore:
         """The store that everything is imported into; a new one where the last was closed."""
-        with self._lock:
-            store = self._store
-            if store is None or not store.is_valid:
-                store = self._store = WasmStore(WasmEngine(), wasi=WasiConfig())
-            return store
+        while (store := self._store) is None or not store.is_valid:
+            # No lock: a finalizer could come here while it is held, and a forked child never get it.
+            made = WasmStore(WasmEngine(), wasi=WasiConfig())
+            if self._store is store:
+                self._store = made
+        return store
 
     def find_spec(
         self,

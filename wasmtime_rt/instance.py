@@ -8,6 +8,7 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from . import _linking
 from ._abstract import AbstractInstance
+from ._exact import utf8
 from ._hot import instantiate as make_instance
 from ._hot import look_at_signals
 from ._importing import Importing
@@ -38,7 +39,7 @@ E = TypeVar("E", WasmFunc, WasmMemory, WasmGlobal, WasmTable, WasmTag)
 def wrap_extern(store: WasmStore, item: Any, extern_type: WasmExternType, name: str) -> WasmExtern:
     """The Python object for the ``wasmtime_extern_t *`` ``item``, which is copied and freed."""
     if item.kind == WasmSharedMemory._KIND:
-        return WasmSharedMemory._wrap(store.engine, item.of.sharedmemory)
+        return WasmSharedMemory._wrap(store._engine, item.of.sharedmemory)
     kind = _CLASSES[item.kind]
     handle = ffi.new(f"wasmtime_{kind._FIELD}_t *", getattr(item.of, kind._FIELD))
     wrapped: WasmExtern = kind._wrap(store, handle, extern_type, *((name,) if kind is WasmFunc else ()))
@@ -211,14 +212,19 @@ class WasmInstance(ByName, AbstractInstance):
 
     @classmethod
     def _made(
-        cls, store: WasmStore, module: WasmModule, imports: Any, import_types: list[Any]
+        cls, store: WasmStore, module: WasmModule, imports: Any, import_types: list[Any], kept: list[Any]
     ) -> WasmInstance:
         self = cls.__new__(cls)
-        self._start(store, module, imports, import_types)
+        self._start(store, module, imports, import_types, kept)
         return self
 
     def _start(
-        self, store: WasmStore, module: WasmModule, imports: bytearray, import_types: list[Any]
+        self,
+        store: WasmStore,
+        module: WasmModule,
+        imports: bytearray,
+        import_types: list[Any],
+        _kept: list[Any],
     ) -> None:
         if born := store._core.abandoned:  # before: its start function runs
             self._born = born
@@ -250,7 +256,7 @@ class WasmInstance(ByName, AbstractInstance):
         """
         exports = self._exports
         if exports is None:
-            types = {export.name: export.type for export in self._module.exports}
+            types = {export.name: export.type for export in self._module._exports}
             for name, position in self._module._shape.passed_on.items():
                 types[name] = self._import_types[position]  # not what was asked for: what it is
             handle, live = ffi.new("wasmtime_instance_t *"), self._live
@@ -338,7 +344,7 @@ def _find_export(
     """The export called ``name`` of the instance that ``handle`` names, while ``instance`` is open."""
     instance._live  # noqa: B018  raises where it was closed
     look_at_signals()
-    encoded, item = name.encode(), ffi.new("wasmtime_extern_t *")
+    encoded, item = utf8(name), ffi.new("wasmtime_extern_t *")
     with store._core as context:
         if not lib.wasmtime_instance_export_get(context, handle, encoded, len(encoded), item):
             raise KeyError(f"no export {name!r}")  # pragma: no cover  the module says there is

@@ -9,6 +9,7 @@ from typing import Any, cast
 from . import _linking
 from ._abstract import WasmtimeResource, begin
 from ._convert import check_store
+from ._exact import is_a
 from ._failure import check
 from ._lowlevel import Handle, ffi, lib
 from ._preparing import CLinker, Prepared
@@ -106,10 +107,10 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         _check_names(module, name)
-        if type is not None and not isinstance(type, WasmFuncType):
+        if type is not None and not is_a(type, WasmFuncType):
             raise TypeError(f"type: expected a WasmFuncType, got {shown(type)}")
         if isinstance(item, TypedFunc):
-            item = item.func
+            item = item._func
         if not isinstance(item, (StoreItem, WasmSharedMemory)):
             if not callable(item):
                 raise TypeError(
@@ -155,7 +156,7 @@ class WasmLinker(WasmtimeResource):
         _check_names(name)
         self._check_store(store)
         check_module(module)._pointer_for(self._engine)
-        exports = {export.name: export.type for export in module.exports}
+        exports = {export.name: export.type for export in module._exports}
         command, reactor = "_start" in exports, "_initialize" in exports
         if command and reactor:
             raise LinkError('a module is a command with "_start" or a reactor with "_initialize", not both')
@@ -174,7 +175,7 @@ class WasmLinker(WasmtimeResource):
 
     def _commands(self, store: WasmStore, name: str, module: WasmModule) -> dict[tuple[str, str], object]:
         """The functions of a command as functions in ``store`` that make an instance for each call."""
-        for export in module.exports:
+        for export in module._exports:
             if not isinstance(export.type, WasmFuncType) and export.name not in _COMMANDS_MAY_EXPORT:
                 raise LinkError(
                     f'export "{export.name}" of a command: expected a function, got {export.type}'
@@ -189,13 +190,13 @@ class WasmLinker(WasmtimeResource):
                 "a command cannot ask for one Python function with two types, nor for WASI under another name"
             )
         # A name that no import has: what is defined here is not to be found by the instances.
-        own = (max((wanted.module for wanted in module.imports), key=len, default="") + "'").encode()
+        own = (max((wanted.module for wanted in module._imports), key=len, default="") + "'").encode()
         made: dict[tuple[str, str], object] = {}
         code, extern = module._pointer_for(self._engine), ffi.new("wasmtime_extern_t *")
         with store._core as context:
             linker.hosts.keep(store)
             check(lib.wasmtime_linker_module(linker.pointer, context, own, len(own), code), LinkError)
-            for export in module.exports:
+            for export in module._exports:
                 if isinstance(export.type, WasmFuncType):
                     encoded = export.name.encode()
                     lib.wasmtime_linker_get(
@@ -261,7 +262,7 @@ class WasmLinker(WasmtimeResource):
         self._check_open()
         check_module(module)._pointer_for(self._engine)
         unknown: dict[tuple[str, str], WasmImportType] = {}
-        for wanted in module.imports:
+        for wanted in module._imports:
             if (wanted.module, wanted.name) not in self._definitions:
                 unknown.setdefault((wanted.module, wanted.name), wanted)
         return list(unknown.values())
@@ -398,8 +399,8 @@ class WasmLinker(WasmtimeResource):
                 return self.instantiate(store, module)
         check_module(module)._pointer_for(self._engine)
         prepared = self._prepared.get(module)
-        if prepared is None:
-            module._pointer_for(store.engine)
+        if prepared is None or prepared.shape is not module._shape:  # a derived class may be equal to all
+            module._pointer_for(store._engine)
             remembered, found = self._prepared, self._find_all(store, module)
             if any(isinstance(item, StoreItem) for item in found):
                 return WasmInstance._made(store, module, *_linking.write_all(store, module, found))
@@ -441,7 +442,7 @@ class WasmLinker(WasmtimeResource):
             raise ClosedError("this WasmLinker was closed")
 
     def _check_store(self, store: WasmStore) -> None:
-        if check_store_argument(store).engine is not self._engine:
+        if check_store_argument(store)._engine is not self._engine:
             raise WrongEngineError("the store and the linker are of two engines")
 
     @property

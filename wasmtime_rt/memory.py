@@ -13,6 +13,7 @@ from typing import Any, ClassVar
 
 from ._abstract import AbstractMemory, begin
 from ._counting import count_made
+from ._exact import is_a
 from ._failure import check
 from ._hot import Memory
 from ._lowlevel import ffi, lib
@@ -65,7 +66,7 @@ class WasmMemory(Memory, MemoryAccess, StoreItem, AbstractMemory):
     def __init__(self, store: WasmStore, type: WasmMemoryType) -> None:  # noqa: A002
         begin(self, "_handle")
         check_store_argument(store)
-        if not isinstance(type, WasmMemoryType):
+        if not is_a(type, WasmMemoryType):
             raise TypeError(f"type: expected a WasmMemoryType, got {type!r}")
         if type.shared:
             raise TypeError(

@@ -15,6 +15,7 @@ from . import _stamp
 from ._abstract import AbstractModule, begin
 from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
+from ._exact import exact_bytes, utf8
 from ._failure import check
 from ._importing import Importing
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
@@ -57,10 +58,10 @@ def wat2wasm(text: str | bytes) -> bytes:
     C API: ``wasmtime_wat2wasm``.
     """
     if isinstance(text, str):
-        text = text.encode(errors="surrogatepass")
+        text = utf8(text, "surrogatepass")
     elif not isinstance(text, (bytes, bytearray, memoryview)):
         raise TypeError(f"text: expected str or bytes, got {type(text).__name__}")
-    data = bytes(text)
+    data = exact_bytes(text)
     check_native_stack()
     made = ffi.new("wasm_byte_vec_t *")
     check(lib.wasmtime_wat2wasm(data, len(data), made), CompileError)
@@ -87,7 +88,7 @@ def read_source(source: Source) -> bytes:
     if isinstance(source, os.PathLike):
         data = _content(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
-        data = bytes(source)
+        data = exact_bytes(source)
     else:
         raise TypeError(f"source: expected WAT text, bytes or a path, got {type(source).__name__}")
     if data.startswith(_MAGIC):
@@ -168,19 +169,21 @@ class WasmModule(AbstractModule):
         if wasm.startswith(_COMPONENT):
             raise CompileError("this is a component, not a module: components are not supported yet")
         pointer = engine._pointer
-        if engine.config.debug_info:
+        if engine._plain_config.debug_info:
             # For debug information the engine reads functions before it validates them, and dies of bad ones.
             validate(engine, wasm)
             if b".debug_" in wasm:  # it may die of bad DWARF, too, which no validation finds
-                try_module(engine.config, wasm)
+                try_module(engine._plain_config, wasm)
         self._adopt(engine, pointer, compile_module(engine, pointer, wasm), module_shape(wasm))
 
     def _adopt(self, engine: WasmEngine, engine_pointer: Any, pointer: Any, shape: ModuleShape) -> None:
         self._engine = engine
-        self._handle = Handle(pointer, "wasmtime_module_delete", "module")
+        handle = Handle(pointer, "wasmtime_module_delete", "module")
+        kept = handle.get()
         self._shape = shape
-        self._imports = module_imports(pointer, engine_pointer, shape)
-        self._exports = module_exports(pointer, engine_pointer, shape)
+        self._imports = module_imports(kept, engine_pointer, shape)
+        self._exports = module_exports(kept, engine_pointer, shape)
+        self._handle = handle
         engine._modules[next(_numbers)] = self
 
     @classmethod
@@ -327,7 +330,7 @@ class WasmModule(AbstractModule):
         check_engine(engine)
         if not isinstance(data, (bytes, bytearray, memoryview)):
             raise TypeError(f"data: expected the bytes of a serialized module, got {type(data).__name__}")
-        data = bytes(data)  # of its own, where another could change it after the checks
+        data = exact_bytes(data)  # of its own, where another could change it after the checks
         found = _stamp.read_stamp("data", len(data), _parts_of(data))
         if found is None and not trusted:
             raise _stamp.unstamped("data", data[:8])
@@ -480,7 +483,7 @@ def check_module(module: object) -> WasmModule:
 
 
 def _settings(engine: WasmEngine) -> dict[str, str]:
-    return _stamp.settings_of(engine.config._given)
+    return _stamp.settings_of(engine._plain_config._given)
 
 
 def _parts_of(data: bytes | memoryview) -> Callable[[int, int], bytes]:

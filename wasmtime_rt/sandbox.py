@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import io
 import os
 import re
 import stat
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
@@ -100,15 +98,15 @@ class WasiResult(Record):
 
 
 class _Captured:
-    """Output that is kept, in what counts at the time."""
+    """Output that is kept, in what counts at the time: no `io.BytesIO`, which finalizers find closed."""
 
     __slots__ = ("into",)
 
     def __init__(self) -> None:
-        self.into = io.BytesIO()
+        self.into = bytearray()
 
     def write(self, data: bytes) -> None:
-        self.into.write(data)
+        self.into += data
 
 
 class SandboxInstance(WasmtimeResource):
@@ -142,7 +140,7 @@ class SandboxInstance(WasmtimeResource):
     _instance: WasmInstance | None
     _waiter: Waiter
     _captured: dict[str, _Captured]
-    _outputs: dict[str, io.BytesIO]
+    _outputs: dict[str, bytearray]
     _fuel: int | None
     _fuel_before: int
     _timeout: float | None
@@ -202,7 +200,7 @@ class SandboxInstance(WasmtimeResource):
         if store.engine.config.consume_fuel and store.is_valid:
             fuel = store.fuel_consumed - self._fuel_before
         stdout, stderr = (
-            self._outputs[name].getvalue() if name in self._outputs else None for name in ("stdout", "stderr")
+            bytes(self._outputs[name]) if name in self._outputs else None for name in ("stdout", "stderr")
         )
         return WasiResult(
             self._exit_code, stdout, stderr, store.truncated_output, self._duration, fuel, taken
@@ -729,18 +727,15 @@ def run_wasi(
 # ---- Pieces
 
 _engines: dict[WasmConfig, WasmEngine] = {}
-#: What a finalizer or a signal handler does on the same thread may come here, too.
-_engines_lock = threading.RLock()
 
 
 def _engine_for(config: WasmConfig) -> WasmEngine:
     """The engine of all sandboxes with ``config``. Pools belong to one sandbox, and go with it."""
     if config.pooling_allocation_strategy is not None:
         return WasmEngine(config)
-    with _engines_lock:
-        if config not in _engines:
-            _engines[config] = WasmEngine(config)
-        return _engines[config]
+    engine = _engines.get(config)
+    # No lock: a finalizer could come here while it is held, and a forked child never get it.
+    return _engines.setdefault(config, WasmEngine(config)) if engine is None else engine
 
 
 def _read(program: Any, max_size: int | None) -> bytes:

@@ -8,7 +8,6 @@ is kept only if nothing went wrong in it; all else is closed, and the next user 
 from __future__ import annotations
 
 import contextlib
-import io
 import os
 import threading
 import weakref
@@ -51,7 +50,7 @@ class SandboxLease(SandboxInstance):
     __slots__ = ("_calls", "_last", "_lent", "_lock", "_pool", "_warm", "_was_trapped")
 
     _pool: SandboxPool
-    _lock: threading.RLock
+    _lock: threading.RLock  # a finalizer, or a signal handler, may come here while this thread has it
     _calls: int
     _was_trapped: bool
     _warm: _Warm | None
@@ -65,7 +64,6 @@ class SandboxLease(SandboxInstance):
     def _of(cls, pool: SandboxPool, warm: _Warm) -> SandboxLease:
         self, program = cls.__new__(cls), warm.program
         store = program._store
-        # A finalizer or a signal handler on the same thread may come while it is held.
         self._pool, self._lock, self._calls = pool, threading.RLock(), 0
         self._lent = self._last = None
         self._was_trapped = False
@@ -75,7 +73,7 @@ class SandboxLease(SandboxInstance):
         # What others printed and used is theirs.
         self._captured, self._outputs = program._captured, {}
         for name, captured in self._captured.items():
-            self._outputs[name] = captured.into = io.BytesIO()
+            self._outputs[name] = captured.into = bytearray()
         if store._wasi is not None:
             store._wasi.renew()
         self._fuel, self._fuel_before = program._fuel, 0
@@ -103,8 +101,11 @@ class SandboxLease(SandboxInstance):
             self._check()
             lent = self._lent
             if lent is None:
-                lent = self._lent = super().instance._lend()
-                if self._warm is None:  # it was ended before there was anything to take back
+                made = super().instance._lend()
+                lent = self._lent  # a finalizer or a signal handler may have asked for it meanwhile,
+                if lent is None:
+                    lent = self._lent = made
+                if self._warm is None:  # or ended it before there was anything to take back
                     lent._take_back()
             return lent
 

@@ -7,14 +7,15 @@ import sys
 from typing import Any, ClassVar
 
 from ._abstract import AbstractMemory, begin
+from ._exact import is_a
 from ._failure import check
-from ._lowlevel import Handle, address_of, ffi, lib
+from ._lowlevel import Handle, address_of, ffi, lib, view_of
 from ._memory_access import MemoryAccess
 from ._messages import out_of_range
 from ._reflect import memorytype, memorytype_to_c
 from .engine import WasmEngine, check_engine
 from .errors import WasmtimeError
-from .externs import EXTERN_OF, Externs
+from .externs import EXTERN_OF
 from .types import WasmMemoryType
 from .values import shown
 
@@ -53,11 +54,11 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
     def __init__(self, engine: WasmEngine, type: WasmMemoryType) -> None:  # noqa: A002
         begin(self, "_handle")
         check_engine(engine)
-        if not isinstance(type, WasmMemoryType):
+        if not is_a(type, WasmMemoryType):
             raise TypeError(f"type: expected a WasmMemoryType, got {shown(type)}")
         if not type.shared:
             raise TypeError(f"type: expected a shared memory, got {type}: WasmMemory(store, type) makes it")
-        if not engine.config.shared_memory:
+        if not engine._plain_config.shared_memory:
             raise WasmtimeError("this engine has no shared memories: it needs WasmConfig(shared_memory=True)")
         made = ffi.new("wasmtime_sharedmemory_t **")
         check(lib.wasmtime_sharedmemory_new(engine._pointer, memorytype_to_c(type), made))
@@ -65,8 +66,10 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
 
     def _adopt(self, engine: WasmEngine, pointer: Any, memory_type: WasmMemoryType) -> None:
         self._engine, self._type = engine, memory_type
-        self._handle = Handle(pointer, "wasmtime_sharedmemory_delete", "WasmSharedMemory")
-        self._address = address_of(lib.wasmtime_sharedmemory_data(pointer))
+        handle = Handle(pointer, "wasmtime_sharedmemory_delete", "WasmSharedMemory")
+        kept = handle.get()  # another thread may close this object as soon as it has the handle
+        self._handle = handle
+        self._address = address_of(lib.wasmtime_sharedmemory_data(kept))
 
     @classmethod
     def _wrap(cls, engine: WasmEngine, pointer: Any) -> WasmSharedMemory:
@@ -158,8 +161,8 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
         C API: ``wasmtime_sharedmemory_data``.
         """
         pointer = self._live  # owning: the view keeps it
-        data = ffi.gc(lib.wasmtime_sharedmemory_data(pointer), lambda _data, _pointer=pointer: None)
-        return memoryview(ffi.buffer(data, lib.wasmtime_sharedmemory_data_size(pointer))).cast("B")
+        data, size = lib.wasmtime_sharedmemory_data(pointer), lib.wasmtime_sharedmemory_data_size(pointer)
+        return view_of(data, size, pointer)
 
     if sys.version_info >= (3, 12):
 
@@ -202,16 +205,17 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
     def __setitem__(self, key: Any, value: Any) -> None:
         self.view()[key] = value
 
-    def _write_extern(self, out: Externs, at: int) -> None:
-        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, which keeps it.
+    def _write_extern(self, out: bytearray, at: int) -> Any:
+        """Write it as a ``wasmtime_extern_t`` into ``out[at:]``, and return what to keep as long as that.
 
         Raises:
             ClosedError: This object was closed.
         """
-        live = self._live
-        out.kept = (*out.kept, live)
-        out[at + EXTERN_OF : at + EXTERN_OF + 8] = ffi.buffer(ffi.new("wasmtime_sharedmemory_t **", live))[:]
+        kept = self._live
+        pointer = ffi.new("wasmtime_sharedmemory_t **", kept)
+        out[at + EXTERN_OF : at + EXTERN_OF + 8] = ffi.buffer(pointer)[:]
         out[at] = self._KIND
+        return kept
 
     def __eq__(self, other: object) -> bool:
         return self._address == other._address if isinstance(other, WasmSharedMemory) else NotImplemented

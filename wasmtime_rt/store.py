@@ -12,6 +12,7 @@ from ._abstract import AbstractStore
 from ._binary import ModuleShape
 from ._core import StoreCore
 from ._deadline import StoreDeadline
+from ._exact import exact
 from ._failure import check
 from ._lowlevel import ffi, lib
 from ._process import start_wasi, wasi_is_gone
@@ -252,7 +253,7 @@ class WasmStore(AbstractStore):
         self.set_fuel(min(self.fuel + fuel, _FUEL_MAX))
 
     def _fuel_and_total(self) -> tuple[int, int]:
-        if not self._engine.config.consume_fuel:
+        if not self._engine._plain_config.consume_fuel:
             raise WasmtimeError("this engine does not count fuel: it needs WasmConfig(consume_fuel=True)")
         left = ffi.new("uint64_t *")
         with self._core as context:
@@ -276,7 +277,7 @@ class WasmStore(AbstractStore):
 
         C API: ``wasmtime_context_set_epoch_deadline``, ``wasmtime_store_epoch_deadline_callback``.
         """
-        if not self._engine.config.epoch_interruption:
+        if not self._engine._has_epochs:
             raise WasmtimeError("this engine has no epochs: it needs WasmConfig(epoch_interruption=True)")
         ticks = operator.index(ticks)
         if not 0 <= ticks < 2**63:
@@ -335,7 +336,7 @@ class WasmStore(AbstractStore):
 
         C API: ``wasmtime_store_epoch_deadline_callback``, ``wasmtime_engine_increment_epoch``.
         """
-        if not self._engine.config.epoch_interruption:
+        if not self._engine._has_epochs:
             raise WasmtimeError(
                 "interruption needs an engine with epochs: WasmConfig(epoch_interruption=True)"
             )
@@ -383,16 +384,16 @@ class WasmStore(AbstractStore):
 
         C API: ``wasmtime_guestprofiler_*``, ``wasmtime_store_epoch_deadline_callback``.
         """
-        if not self._engine.config.epoch_interruption:
+        if not self._engine._has_epochs:
             raise WasmtimeError("profiles need an engine with epochs: WasmConfig(epoch_interruption=True)")
         if modules is None:
             living = (reference() for reference in self._engine._modules.valuerefs())
             valid = (module for module in living if module is not None and module.is_valid)
             named = {f"module {number}": module for number, module in enumerate(valid, start=1)}
         else:
-            named = {str(name): check_module(module) for name, module in modules.items()}
+            named = {exact(str(name)): check_module(module) for name, module in modules.items()}
         pointers = {name: module._pointer_for(self._engine) for name, module in named.items()}
-        return StoreProfile(self, path, interval, pointers)
+        return StoreProfile._of(self, path, interval, pointers)
 
     # ---- Lifetime
 

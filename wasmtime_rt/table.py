@@ -11,6 +11,7 @@ from ._abstract import AbstractTable, begin
 from ._compiling import compile_module
 from ._convert import from_val, new_val, release, to_val
 from ._counting import count_made
+from ._exact import is_a
 from ._failure import check_values
 from ._lowlevel import ffi, lib
 from ._reflect import tabletype_to_c
@@ -52,7 +53,7 @@ class WasmTable(StoreItem, AbstractTable, Sequence[Any]):
     def __init__(self, store: WasmStore, type: WasmTableType, init: Any = None) -> None:  # noqa: A002
         begin(self, "_handle")
         check_store_argument(store)
-        if not isinstance(type, WasmTableType):
+        if not is_a(type, WasmTableType):
             raise TypeError(f"type: expected a WasmTableType, got {type!r}")
         handle, val = ffi.new("wasmtime_table_t *"), new_val()
         with store._core as context:

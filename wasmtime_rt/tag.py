@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 from . import _convert
 from ._abstract import begin
 from ._convert import HeldRef, check_store, from_val, new_val, new_vals, release, to_val
+from ._exact import is_a
 from ._failure import check, check_values
 from ._lowlevel import NULL, ffi, lib
 from ._reflect import functype, tagtype_to_c
@@ -43,7 +44,7 @@ class WasmTag(StoreItem):
     def __init__(self, store: WasmStore, type: WasmTagType) -> None:  # noqa: A002
         begin(self, "_handle")
         check_store_argument(store)
-        if not isinstance(type, WasmTagType):
+        if not is_a(type, WasmTagType):
             raise TypeError(f"type: expected a WasmTagType, got {shown(type)}")
         if type.func.results:
             raise TypeError(f"type: a tag has no results, got {type}")
@@ -112,7 +113,7 @@ def _held_root(store: WasmStore, context: Any, given: WasmException, where: obje
         if not isinstance(tag, WasmTag):
             raise TypeError(f"{where}: expected an exception with a WasmTag, got {shown(tag)}")
         check_store(store, tag, f"{where}: tag")
-        handle, types = tag._live, tag.type.func.params
+        handle, types = tag._live, tag._type.func.params
         if len(given.payload) != len(types):
             raise TypeError(f"{where}: expected {len(types)} values for {tag}, got {len(given.payload)}")
         vals, made = new_vals(len(types)), ffi.new("wasmtime_exnref_t *")

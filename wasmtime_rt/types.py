@@ -7,12 +7,13 @@ relation that linking goes by. Plain Python: a heap type that a module defines i
 
 from __future__ import annotations
 
-import functools
+import operator
 from abc import abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from ._abstract import WasmtimeType
+from ._exact import exact
 from ._record import Record
 
 if TYPE_CHECKING:
@@ -53,6 +54,18 @@ _ABBREVIATIONS = {
     "noextern": "nullexternref",
     "noexn": "nullexnref",
 }
+
+
+class _once:  # noqa: N801  a decorator
+    """A property that is kept. `functools.cached_property` has a lock, which a fork can leave taken."""
+
+    def __init__(self, make: Callable[[Any], int]) -> None:
+        self._make, self._name = make, make.__name__
+
+    def __get__(self, given: Any, owner: object) -> int:
+        made = self._make(given)
+        given.__dict__[self._name] = made
+        return made
 
 
 class DefinedType:
@@ -194,6 +207,11 @@ class WasmValType(Record, WasmtimeType):
     NULLEXNREF: ClassVar[WasmValType]
 
     def _check(self) -> None:
+        if isinstance(self.kind, str):
+            self._set("kind", exact(self.kind))
+        if isinstance(self.heap, str):
+            self._set("heap", exact(self.heap))
+        self._set("nullable", bool(self.nullable))
         if self.kind in _NUMBERS:
             if self.heap is not None or self.nullable:
                 raise ValueError(f"{self.kind} is no reference: it has no heap type and cannot be null")
@@ -212,7 +230,7 @@ class WasmValType(Record, WasmtimeType):
     def __hash__(self) -> int:
         return self._hash
 
-    @functools.cached_property
+    @_once
     def _hash(self) -> int:
         return hash((self.kind, self.heap, self.nullable))
 
@@ -319,10 +337,10 @@ for _name, _type in _BY_SPELLING.items():
 
 def as_valtype(given: object) -> WasmValType:
     """``given`` as a value type: itself, or the type that a string spells."""
-    if isinstance(given, WasmValType):
+    if type(given) is WasmValType:
         return given
     if isinstance(given, str):
-        return WasmValType.parse(given)
+        return WasmValType.parse(exact(given))
     raise TypeError(f"expected a WasmValType such as WasmValType.I32, got {given!r}")
 
 
@@ -335,14 +353,16 @@ def _valtypes(given: Iterable[WasmValType | str], what: str) -> tuple[WasmValTyp
 def _count(value: int, name: str) -> int:
     if isinstance(value, bool) or not hasattr(value, "__index__"):
         raise TypeError(f"{name}: expected an integer, got {value!r}")
-    number = value.__index__()
+    number = operator.index(value)
     if not 0 <= number < 2**64:
         raise ValueError(f"{name}: expected 0 <= {name} < 2**64, got {number}")
     return number
 
 
-def _check_limits(minimum: int, maximum: int | None, ceiling: int, unit: str) -> tuple[int, int | None]:
-    minimum = _count(minimum, "min")
+def _check_limits(given: Any, ceiling: int, unit: str) -> None:
+    """Check the fields ``min`` and ``max`` of a type, and make plain numbers of them."""
+    maximum = given.max
+    minimum = _count(given.min, "min")
     maximum = None if maximum is None else _count(maximum, "max")
     if minimum > ceiling:
         raise ValueError(f"min: expected at most {ceiling} {unit}, got {minimum}")
@@ -350,7 +370,8 @@ def _check_limits(minimum: int, maximum: int | None, ceiling: int, unit: str) ->
         raise ValueError(f"max: expected at least min = {minimum} {unit}, got {maximum}")
     if maximum is not None and maximum > ceiling:
         raise ValueError(f"max: expected at most {ceiling} {unit}, got {maximum}")
-    return minimum, maximum
+    given._set("min", minimum)
+    given._set("max", maximum)
 
 
 class WasmFieldType(Record, WasmtimeType):
@@ -367,6 +388,8 @@ class WasmFieldType(Record, WasmtimeType):
     mutable: bool = False
 
     def _check(self) -> None:
+        if isinstance(self.storage, str):
+            self._set("storage", exact(self.storage))
         if self.storage not in _PACKED:
             self._set("storage", as_valtype(self.storage))
         if not isinstance(self.mutable, bool):
@@ -393,7 +416,7 @@ class WasmLimits(Record):
     max: int | None = None
 
     def _check(self) -> None:
-        _check_limits(self.min, self.max, 2**64 - 1, "units")
+        _check_limits(self, 2**64 - 1, "units")
 
     def admits(self, size: int, maximum: int | None) -> bool:
         """Whether something of ``size`` that may grow to ``maximum`` fits where these are expected."""
@@ -430,7 +453,7 @@ class WasmFuncType(Record, WasmtimeType):
     def __hash__(self) -> int:
         return self._hash
 
-    @functools.cached_property
+    @_once
     def _hash(self) -> int:
         return hash((self.params, self.results))
 
@@ -468,13 +491,17 @@ class WasmMemoryType(Record, WasmtimeType):
     page_size: int = PAGE_SIZE
 
     def _check(self) -> None:
-        if self.page_size not in {1, PAGE_SIZE}:
+        for flag in ("is64", "shared"):
+            self._set(flag, bool(getattr(self, flag)))
+        if hasattr(self.page_size, "__index__"):
+            self._set("page_size", operator.index(self.page_size))
+        if self.page_size not in (1, PAGE_SIZE):
             raise ValueError(f"page_size: expected 65536 or 1 byte, got {self.page_size!r}")
         address_space = 2**64 if self.is64 else 2**32
         ceiling = min(address_space // self.page_size, 2**64 - 1)
         if self.page_size == 1 and not self.is64:
             ceiling -= 1
-        _check_limits(self.min, self.max, ceiling, "pages")
+        _check_limits(self, ceiling, "pages")
         if self.shared and self.max is None:
             raise ValueError("max: a shared memory needs one, got None")
 
@@ -547,7 +574,8 @@ class WasmTableType(Record, WasmtimeType):
         self._set("element", as_valtype(self.element))
         if not self.element.is_ref:
             raise ValueError(f"element: expected a reference type, got {self.element}")
-        _check_limits(self.min, self.max, 2**64 - 1 if self.is64 else 2**32 - 1, "elements")
+        self._set("is64", bool(self.is64))
+        _check_limits(self, 2**64 - 1 if self.is64 else 2**32 - 1, "elements")
 
     @property
     def limits(self) -> WasmLimits:
@@ -579,7 +607,7 @@ class WasmTagType(Record, WasmtimeType):
     func: WasmFuncType
 
     def _check(self) -> None:
-        if not isinstance(self.func, WasmFuncType):
+        if type(self.func) is not WasmFuncType:
             raise TypeError(f"func: expected a WasmFuncType, got {self.func!r}")
 
     def matches(self, expected: WasmTagType) -> bool:

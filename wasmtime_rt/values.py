@@ -16,6 +16,7 @@ from collections.abc import Iterable
 from typing import Any, ClassVar, Generic, TypeVar, overload
 
 from ._abstract import AbstractFunc, WasmtimeValue
+from ._exact import exact_bytes
 from .errors import WasmException
 from .types import DefinedType, WasmValType
 
@@ -100,7 +101,7 @@ def wasm_v128(value: object, where: object) -> bytes:
         ValueError: It is not 16 bytes long.
     """
     if isinstance(value, (bytes, bytearray, memoryview)):
-        raw = bytes(value)
+        raw = exact_bytes(value)
         if len(raw) == 16:
             return raw
         raise ValueError(f"{where}: expected 16 bytes, got {len(raw)}")

@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, Union
 
-from ._lowlevel import NULL, ffi, lib
+from ._exact import exact_bytes, utf8
+from ._lowlevel import NULL, ffi, lib, own, owning
 from ._record import Record
 from .errors import WasmtimeError
 
@@ -68,7 +69,7 @@ def _text(value: object, what: str) -> bytes:
     if not isinstance(value, str):
         raise TypeError(f"{what}: expected str, got {value!r}")
     try:
-        data = value.encode()
+        data = utf8(value)
     except UnicodeEncodeError:
         raise ValueError(f"{what}: expected text that UTF-8 can hold, got {value!r}") from None
     if b"\0" in data:
@@ -253,13 +254,13 @@ class WasiStreams:
             held = [ffi.new("char[]", _text(value, what)) for value in values]
             return ffi.new("const char *[]", held or 1), held
 
-        arguments, variables = config._arguments(), config._variables()
-        argv, _keep_argv = strings(arguments, "argv")
-        names, _keep_names = strings(variables.keys(), "env")
-        values, _keep_values = strings(variables.values(), "env")
-        if not lib.wasi_config_set_argv(self._config, len(arguments), argv):
+        variables = list(config._variables().items())  # while another thread may change what is inherited
+        argv, held_argv = strings(config._arguments(), "argv")
+        names, held_names = strings((name for name, _ in variables), "env")
+        values, _held_values = strings((value for _, value in variables), "env")
+        if not lib.wasi_config_set_argv(self._config, len(held_argv), argv):
             raise WasmtimeError("argv: the engine refuses it")
-        if not lib.wasi_config_set_env(self._config, len(variables), names, values):
+        if not lib.wasi_config_set_env(self._config, len(held_names), names, values):
             raise WasmtimeError("env: the engine refuses it")
 
     def _set_input(self, source: Any) -> None:
@@ -274,7 +275,7 @@ class WasiStreams:
             data = source.read() if hasattr(source, "read") else source
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"stdin: expected a file that gives bytes, got {type(data).__name__} from it")
-            content, given = ffi.new("wasm_byte_vec_t *"), bytes(data)
+            content, given = ffi.new("wasm_byte_vec_t *"), exact_bytes(data)
             lib.wasm_byte_vec_new(content, len(given), given)
             lib.wasi_config_set_stdin_bytes(self._config, content)
 
@@ -298,7 +299,7 @@ class WasiStreams:
         made = lib.wrt_sink_new(descriptor, _NO_LIMIT if self._limit is None else self._limit)
         if made == NULL:
             raise MemoryError
-        sink = self._sinks[name] = ffi.gc(made, lib.wrt_sink_release)
+        sink = self._sinks[name] = owning(made, own(made, "wrt_sink_release"))
         getattr(lib, f"wrt_sink_as_{name}")(sink, self._config)
         return sink
 
@@ -306,7 +307,7 @@ class WasiStreams:
         writable = isinstance(host, WritableDir)
         where = f"folder of the guest {guest!r}"
         path = _path(host.path if isinstance(host, WritableDir) else host, where)
-        if not lib.wasi_config_preopen_dir(self._config, path, guest.encode(), writable):
+        if not lib.wasi_config_preopen_dir(self._config, path, utf8(guest), writable):
             raise WasmtimeError(f"{where}: {path.decode()!r} is no folder that can be opened")
 
     @property

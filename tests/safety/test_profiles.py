@@ -120,3 +120,21 @@ def test_a_profile_of_a_store_that_is_busy_elsewhere_is_refused(script):
         pass
     """
     )
+
+
+def test_nobody_makes_a_profile_of_his_own(script):
+    script(
+        """
+class Grows(dict):
+    asked = 0
+    def __len__(self):
+        self.asked += 1
+        return 1000 * (self.asked > 1)
+    def __bool__(self): return True
+without, with_epochs = w.WasmEngine(), w.WasmEngine(w.WasmConfig(epoch_interruption=True))
+for engine in (without, with_epochs):
+    refused("made", TypeError, w.StoreProfile, w.WasmStore(engine), os.devnull, 0.001, Grows())
+with w.WasmStore(with_epochs).profile(os.devnull, modules=Grows()):
+    pass
+"""
+    )

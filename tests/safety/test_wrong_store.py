@@ -113,3 +113,19 @@ refused("handed on", w.WrongStoreError, w.WasmInstance, store, module, [func])
 refused("without a memory", w.WasmtimeError, func, 1, 0, 0, 0)
 """
     )
+
+
+def test_a_typed_function_of_another_store_as_an_import(script):
+    script(
+        """
+engine = w.WasmEngine()
+store, other = w.WasmStore(engine), w.WasmStore(engine)
+typed = w.WasmFunc(other, lambda: None, w.WasmFuncType()).typed()
+module = w.WasmModule(engine, '(module (import "" "f" (func)))')
+refused("instance", w.WrongStoreError, w.WasmInstance, store, module, {"": {"f": typed}})
+linker = w.WasmLinker(engine)
+linker.define("", "f", typed)
+refused("linker", w.WrongStoreError, linker.instantiate, store, module)
+check("its own", w.WasmInstance(other, module, {"": {"f": typed}}).is_valid)
+"""
+    )

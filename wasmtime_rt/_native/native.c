@@ -65,6 +65,11 @@ bool wrt_loaded_engine_build_id(char *hex, size_t size) {
     return search.found;
 }
 
+bool wrt_imported_before(void) {
+    static bool before;
+    return __atomic_exchange_n(&before, true, __ATOMIC_RELAXED);
+}
+
 /* ---- Host functions ---- */
 
 extern uintptr_t wrt_python_host_call(

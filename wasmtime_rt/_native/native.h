@@ -22,6 +22,9 @@ extern const char wrt_engine_build_id[];
  */
 bool wrt_loaded_engine_build_id(char *hex, size_t size);
 
+/* Whether this was asked before: by a package that was forgotten since, and is being imported again. */
+bool wrt_imported_before(void);
+
 /* Bytes of C stack between here and the lowest address that the current thread may use. */
 size_t wrt_stack_left(void);
 

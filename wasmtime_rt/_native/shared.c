@@ -4,6 +4,8 @@
 
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/auxv.h>
+#include <sys/resource.h>
 
 /* Bind to the oldest version of what newer C libraries moved, so that a wheel built anywhere runs
  * wherever the engine's library does (glibc 2.28).
@@ -18,6 +20,21 @@ __asm__(".symver pthread_attr_getstack,pthread_attr_getstack@GLIBC_2.17");
 
 /* ---- Stack ---- */
 
+/* Where there is no limit, and what is not counted on above it. */
+#define USUAL_STACK (8u << 20)
+#define STACK_UNUSED (64u << 10)
+
+/* Of the first thread, whose stack grows when it is used, and ends where its limit says: the C library reads that in
+ * a file, for which there may be no descriptor. The name of the program lies at the stack's very beginning. */
+static uintptr_t lowest_of_first_thread(uintptr_t here) {
+    struct rlimit limit;
+    uintptr_t top = getauxval(AT_EXECFN);
+    if (!top || getrlimit(RLIMIT_STACK, &limit) != 0)
+        return 0;
+    size_t size = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > top / 2 ? USUAL_STACK : limit.rlim_cur;
+    return here < top && top - here < size ? top - size + STACK_UNUSED : 0;
+}
+
 size_t wrt_stack_left(void) {
     static __thread uintptr_t lowest;
     char here;
@@ -25,11 +42,13 @@ size_t wrt_stack_left(void) {
         pthread_attr_t attributes;
         void *start = NULL;
         size_t size = 0;
-        if (pthread_getattr_np(pthread_self(), &attributes) != 0)
+        if (pthread_getattr_np(pthread_self(), &attributes) == 0) {
+            pthread_attr_getstack(&attributes, &start, &size);
+            pthread_attr_destroy(&attributes);
+            lowest = (uintptr_t)start;
+        } else if (!(lowest = lowest_of_first_thread((uintptr_t)&here))) {
             return SIZE_MAX;
-        pthread_attr_getstack(&attributes, &start, &size);
-        pthread_attr_destroy(&attributes);
-        lowest = (uintptr_t)start;
+        }
     }
     return (uintptr_t)&here > lowest ? (uintptr_t)&here - lowest : 0;
 }

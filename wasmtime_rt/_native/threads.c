@@ -41,7 +41,7 @@ static int inside[WRT_KINDS]; /* threads by what they do */
 static bool forking;
 static __thread struct {
     int inside[WRT_KINDS];
-    bool forks; /* finalizers may run on a thread that is about to fork */
+    int forks; /* how often it has said that it forks: finalizers may run until it does */
 } mine __attribute__((tls_model("initial-exec")));
 
 /* Longer than this nobody is waited for, in milliseconds: what makes an instance has begun to run it by then. */
@@ -240,9 +240,10 @@ static int64_t milliseconds(void) {
 }
 
 void wrt_fork_before(void) {
+    if (mine.forks++) /* a package that was forgotten and imported again asks as often */
+        return;
     while (__atomic_exchange_n(&forking, true, __ATOMIC_SEQ_CST)) /* one at a time */
         pause_a_bit();
-    mine.forks = true;
     int64_t start = milliseconds();
     for (int kind = 0; kind < WRT_KINDS; kind++)
         while (__atomic_load_n(&inside[kind], __ATOMIC_SEQ_CST) > mine.inside[kind] &&
@@ -250,9 +251,14 @@ void wrt_fork_before(void) {
             pause_a_bit();
 }
 
-void wrt_fork_in_parent(void) {
-    mine.forks = false;
+static void fork_is_over(void) {
+    mine.forks = 0;
     __atomic_store_n(&forking, false, __ATOMIC_SEQ_CST);
+}
+
+void wrt_fork_in_parent(void) {
+    if (mine.forks && --mine.forks == 0)
+        fork_is_over();
 }
 
 /* Called by the C library, whoever forks, and whether or not that leads to another program. */
@@ -263,7 +269,7 @@ static void in_forked_child(void) {
     compiler.gone = compiler.started;
     wasi.gone = wasi.started;
     wrt_signals_in_child();
-    wrt_fork_in_parent();
+    fork_is_over();
 }
 
 bool wrt_end_with_parent(long parent) {

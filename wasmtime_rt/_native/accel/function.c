@@ -426,10 +426,14 @@ static PyObject *function_bind(Function *self, PyObject *args) {
             args, "OO!O!KUp", &store, self->state->guard_type, &guard, self->state->signature_type, &signature,
             &address, &name, &keep_gil))
         return NULL;
-    Py_XSETREF(self->store, Py_NewRef(store));
-    Py_XSETREF(self->guard, (Guard *)Py_NewRef(guard));
-    Py_XSETREF(self->signature, (Signature *)Py_NewRef(signature));
-    Py_XSETREF(self->name, Py_NewRef(name));
+    if (self->store) { /* of two threads that initialise it at once, one is late; it may run already */
+        PyErr_SetString(PyExc_TypeError, "this function was initialised already");
+        return NULL;
+    }
+    self->store = Py_NewRef(store);
+    self->guard = (Guard *)Py_NewRef(guard);
+    self->signature = (Signature *)Py_NewRef(signature);
+    self->name = Py_NewRef(name);
     self->func = *(const wasmtime_func_t *)(uintptr_t)address;
     self->keep_gil = (char)keep_gil;
     self->vectorcall = way_of(self);

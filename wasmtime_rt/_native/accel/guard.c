@@ -7,7 +7,8 @@ const wrt_epochs_calls_t *epochs_calls;
 
 void learn_this_thread(void) {
     char here;
-    this_thread.lowest_stack = (uintptr_t)&here - wrt_stack_left();
+    size_t left = wrt_stack_left();
+    this_thread.lowest_stack = left == SIZE_MAX ? 0 : (uintptr_t)&here - left; /* 0 where nobody knows */
     this_thread.ident = PyThread_get_thread_ident();
 }
 
@@ -50,8 +51,7 @@ int guard_enter_first(Guard *guard) {
         return 0;
     PyObject *done = PyObject_CallMethod((PyObject *)guard, "drop_objects", NULL);
     if (!done) {
-        guard->depth = 0;
-        guard->owner = 0;
+        guard_leave(guard); /* which gives up what was closed meanwhile */
         return -1;
     }
     Py_DECREF(done);

@@ -349,8 +349,12 @@ static PyObject *memory_bind(Memory *self, PyObject *args) {
     int pinned;
     if (!PyArg_ParseTuple(args, "OO!Kp", &store, self->state->guard_type, &guard, &address, &pinned))
         return NULL;
-    Py_XSETREF(self->store, Py_NewRef(store));
-    Py_XSETREF(self->guard, (Guard *)Py_NewRef(guard));
+    if (self->store) { /* of two threads that initialise it at once, one is late; it may be in use already */
+        PyErr_SetString(PyExc_TypeError, "this memory was initialised already");
+        return NULL;
+    }
+    self->store = Py_NewRef(store);
+    self->guard = (Guard *)Py_NewRef(guard);
     self->memory = *(const wasmtime_memory_t *)(uintptr_t)address;
     self->pinned = (char)pinned;
     self->bound = 1;

@@ -48,43 +48,68 @@ void set_exception(PyObject *exception) {
 typedef struct {
     PyObject_HEAD
     void *pointer;
-    void (*delete)(void *);
-    PyObject *memory; /* what the pointer points into, where that is not C's own */
+    void (*delete)(void *); /* NULL where nothing is to be done, */
+    PyObject *memory; /* since this is what the pointer points into */
+    Py_ssize_t size;  /* bytes that a buffer over it has */
 } Owned;
 
-PyDoc_STRVAR(owned_doc, "Owned(address, delete address, memory)\n--\n\nA C object that is deleted with this one.");
+PyDoc_STRVAR(
+    own_doc,
+    "own(address, delete address, memory, size)\n--\n\nWhat deletes a C object when it goes, and is a buffer over it.");
 
-static PyObject *owned_new(PyTypeObject *type, PyObject *args, PyObject *kwargs) {
+/* No constructor: whoever has a view of a memory can get at the type. */
+static PyObject *accel_own(PyObject *module, PyObject *args) {
+    PyTypeObject *type = ((struct state *)PyModule_GetState(module))->owned_type;
     unsigned long long address, delete;
     PyObject *memory;
-    (void)kwargs;
-    if (!PyArg_ParseTuple(args, "KKO", &address, &delete, &memory))
+    Py_ssize_t size;
+    if (!PyArg_ParseTuple(args, "KKOn", &address, &delete, &memory, &size))
         return NULL;
     Owned *self = (Owned *)type->tp_alloc(type, 0);
     if (self) {
         self->pointer = (void *)(uintptr_t)address;
         self->delete = (void (*)(void *))(uintptr_t)delete;
         self->memory = Py_NewRef(memory);
+        self->size = size;
     }
     return (PyObject *)self;
 }
 
+static PyObject *owned_disown(Owned *self, PyObject *unused) {
+    (void)unused;
+    self->delete = NULL;
+    Py_RETURN_NONE;
+}
+
+/* A buffer keeps it, and nothing ends that before the buffer itself is released. */
+static int owned_get_buffer(Owned *self, Py_buffer *buffer, int flags) {
+    return PyBuffer_FillInfo(buffer, (PyObject *)self, self->pointer, self->size, 0, flags);
+}
+
 static void owned_dealloc(Owned *self) {
     PyTypeObject *type = Py_TYPE(self);
-    self->delete(self->pointer);
+    if (self->delete)
+        self->delete(self->pointer);
     Py_DECREF(self->memory);
     type->tp_free(self);
     Py_DECREF(type);
 }
 
+static PyMethodDef owned_methods[] = {
+    {"disown", (PyCFunction)owned_disown, METH_NOARGS, "disown()\n--\n\nDelete nothing: somebody else does."},
+    {NULL},
+};
+
 static PyType_Slot owned_slots[] = {
-    {Py_tp_doc, (void *)owned_doc},
-    {Py_tp_new, owned_new},
+    {Py_tp_doc, "A C object that is deleted with this one, and its bytes."},
     {Py_tp_dealloc, owned_dealloc},
+    {Py_tp_methods, owned_methods},
+    {Py_bf_getbuffer, owned_get_buffer},
     {0, NULL},
 };
 
-static PyType_Spec owned_spec = {"wasmtime_rt._accel.Owned", sizeof(Owned), 0, Py_TPFLAGS_DEFAULT, owned_slots};
+static PyType_Spec owned_spec = {
+    "wasmtime_rt._accel.Owned", sizeof(Owned), 0, Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION, owned_slots};
 
 /* ---- Registration */
 
@@ -162,8 +187,10 @@ static PyObject *accel_use_vectorcall(PyObject *module, PyObject *type) {
     struct state *state = PyModule_GetState(module);
     if (!PyType_Check(type) || !PyType_IsSubtype((PyTypeObject *)type, state->function_type))
         return PyErr_Format(PyExc_TypeError, "expected a type derived from Function, got %R", type);
-    ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
-    PyType_Modified((PyTypeObject *)type);
+    if (((PyTypeObject *)type)->tp_call == PyVectorcall_Call) { /* it has no `__call__` of its own */
+        ((PyTypeObject *)type)->tp_flags |= Py_TPFLAGS_HAVE_VECTORCALL;
+        PyType_Modified((PyTypeObject *)type);
+    }
     Py_RETURN_NONE;
 }
 
@@ -268,6 +295,7 @@ static PyMethodDef accel_methods[] = {
     {"use_native", accel_use_native, METH_VARARGS, native_doc},
     {"look_at_signals", accel_look_at_signals, METH_NOARGS, look_doc},
     {"watch", handlers_watch, METH_O, watch_doc},
+    {"own", accel_own, METH_VARARGS, own_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},

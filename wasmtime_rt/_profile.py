@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from ._exact import utf8
 from ._failure import check
@@ -30,13 +30,13 @@ def _name(text: str) -> tuple[Any, Any]:
 class StoreProfile:
     """A profile of a store while a ``with`` block runs, made by `WasmStore.profile`."""
 
-    __slots__ = ("_beat", "_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store")
+    __slots__ = ("_beat", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store", "_target")
     _store: WasmStore
     _path: Any
+    _target: Any
     _interval: float
     _samples: int
     _pointers: dict[str, Any] | None
-    _file: BinaryIO | None
     _profiler: Any
     _beat: Any
 
@@ -55,15 +55,16 @@ class StoreProfile:
         if not _SHORTEST <= interval <= _LONGEST:
             raise ValueError(f"interval: expected {_SHORTEST} to {_LONGEST:.0f} seconds, got {interval!r}")
         self._store, self._path, self._interval = store, os.fspath(path), interval
+        self._target = os.path.abspath(self._path)
         self._pointers = pointers
-        self._file = self._profiler = self._beat = None
+        self._profiler = self._beat = None
         self._samples = 0
         return self
 
     @property
     def samples(self) -> int:
         """How many samples were taken so far."""
-        if self._profiler is not None and not self._store._core.closed:
+        if self._store._profile is self and not self._store._core.closed:
             with self._store._core:
                 self._samples = int(lib.wrt_epochs_samples(self._store._core.epochs))
         return self._samples
@@ -76,7 +77,8 @@ class StoreProfile:
         if self._pointers is None:
             raise WasmtimeError("this profile was taken already: call profile() again")
         with store._core:
-            if store._profile is not None:
+            # One whose block ended while another thread was in the store is running no more.
+            if store._profile is not None and store._profile._beat is not None:
                 raise WasmtimeError("another profile of this store is running")
             nanoseconds = int(self._interval * 1e9)
             profiler = self._new_profiler(nanoseconds)
@@ -84,7 +86,8 @@ class StoreProfile:
             if beat == NULL:
                 raise WasmtimeError("no thread can be started to take the samples")
             beat = own(beat, "wrt_beat_delete")
-            self._file = open(self._path, "wb")
+            with open(self._target, "wb"):  # whether it can be written is told now
+                pass
             self._profiler, self._beat = profiler, beat
             store._profile = self  # so that the profiler lives as long as the store that samples into it
             try:
@@ -111,17 +114,19 @@ class StoreProfile:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
     ) -> None:
         store = self._store
-        if self._profiler is None or self._file is None:
+        if self._profiler is None:
             return
         self._beat = None
-        # In a store that was closed later, a call may still be running, and sampled.
-        if not store._core.closed or store._core.depth:
-            with store._core:
-                self._samples = int(lib.wrt_epochs_samples(store._core.epochs))
-                lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
-        (profiler, owner), self._profiler, store._profile = self._profiler, None, None
+        if store._profile is self:
+            # In a store that was closed later, a call may still be running, and sampled.
+            if not store._core.closed or store._core.depth:
+                with store._core:
+                    self._samples = int(lib.wrt_epochs_samples(store._core.epochs))
+                    lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
+            store._profile = None
+        (profiler, owner), self._profiler = self._profiler, None
         made = ffi.new("wasm_byte_vec_t *")
-        with self._file as file:
+        with open(self._target, "wb") as file:
             disown(owner)  # the engine's now
             check(lib.wasmtime_guestprofiler_finish(profiler, made))
             file.write(take_bytes(made))

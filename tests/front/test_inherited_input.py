@@ -27,9 +27,9 @@ class Pipe:
         os.write(self.end, data)
 
     def close(self):
-        if self.end is not None:
-            os.close(self.end)
-            self.end = None
+        end, self.end = self.end, None  # once: a timer and the end of the test may come at a time
+        if end is not None:
+            os.close(end)
 
     def restore(self):
         self.close()

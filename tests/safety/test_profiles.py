@@ -71,7 +71,6 @@ def test_an_exit_inside_of_the_block_is_silent(script):
     profile = store.profile("profile.json", interval=0.0001)
     profile.__enter__()
     spin_until(profile, spin)
-    profile._file.close()
     {source}
     """,
             finish=False,
@@ -137,4 +136,35 @@ for engine in (without, with_epochs):
 with w.WasmStore(with_epochs).profile(os.devnull, modules=Grows()):
     pass
 """
+    )
+
+
+def test_a_block_that_ends_while_another_thread_is_in_the_store(script):
+    script(
+        PROFILED
+        + """
+    import warnings
+    warnings.simplefilter("error")
+    sys.unraisablehook = lambda told: print("unraisable", told.exc_value)
+    store, spin = spinning()
+    profile = store.profile("profile.json", interval=0.001)
+    profile.__enter__()
+    thread = threading.Thread(target=lambda: refused("interrupted", w.WasmInterrupted, spin, 0))
+    thread.start()
+    while store._core.depth == 0:
+        time.sleep(0.001)
+    refused("leaving", w.StoreBusyError, profile.__exit__, None, None, None)
+    while thread.is_alive():
+        store.interrupt()
+        thread.join(0.01)
+    # It is running no more: there may be another, which the first does not disturb.
+    with store.profile("second.json", interval=0.001) as second:
+        profile.__exit__(None, None, None)
+        spin_until(second, spin)
+    check("first", os.path.getsize("profile.json") > 100)
+    check("second", os.path.getsize("second.json") > 1000)
+    del profile, second
+    gc.collect()
+    spin(100_000)
+    """
     )

@@ -168,7 +168,6 @@ def test_a_profile_that_nobody_ends_is_collected(engine, tmp_path):
     profile.__enter__()
     spin_until(profile, spin)
     gone = weakref.ref(store)
-    profile._file.close()
     del store, spin, profile
     gc.collect()
     assert gone() is None

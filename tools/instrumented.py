@@ -261,6 +261,8 @@ def is_known(kind: str, frames: list[tuple[str, str]], address: str) -> str:
         return "WebAssembly leaves its memory, by code that is in no file: a trap"
     if kind == "UninitCondition" and engine in frames[0][0] and "wasmparser::parser::Parser" in frames[0][1]:
         return "the engine's parser, compiled so that it looks before it asks; constant modules have it too"
+    if kind.startswith("Leak") and any(function == "_my_Py_InitModule" for _, function in frames[:3]):
+        return "what cffi defines a module by, which it never frees"
     return ""
 
 
@@ -293,7 +295,7 @@ def valgrind(rest: list[str]) -> int:
                 found.append(
                     "\n    ".join([f"{kind}: {what}", *(f"{fn or '?'} ({obj})" for obj, fn in frames)])
                 )
-    print(f"{known} known: traps of WebAssembly, and the engine's parser")
+    print(f"{known} known: traps of WebAssembly, the engine's parser, what cffi defines modules by")
     return judge(found, noise)
 
 

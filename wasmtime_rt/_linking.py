@@ -117,9 +117,8 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
     found, problems = [], []
     for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
-        if not (
-            type(item) is FunctionType or type(item) is HostDefinition
-        ):  # as most are; isinstance is slow
+        kind = type(item)
+        if kind is not FunctionType and kind is not HostDefinition:  # as most are; isinstance is slow
             if isinstance(item, TypedFunc):
                 item = item._func
             if isinstance(item, StoreItem):

@@ -44,7 +44,6 @@ COLOURS = {
     "c_loop": "#b0b6bf",
     "ours": "#2563eb",
     "ours_call": "#5b8def",
-    "ours_cffi": "#93b4f5",
     "ctypes_binding": "#d97706",
     "pywasm3": "#16856b",
     "bytearray": "#a855a0",

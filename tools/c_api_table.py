@@ -56,7 +56,6 @@ CALLS = {
     "_preparing.CLinker.__init__": ["Hosts.define"],
     "config.PoolingConfig": ["_write_pooling"],
     "errors.WasmException": ["_throw"],
-    "store.WasmStore.interrupt": ["_Guard.interrupt"],
 }
 
 #: Why nothing reaches a function: a key, the reason, and patterns of names. The first that fits counts.

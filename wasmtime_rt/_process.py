@@ -14,8 +14,7 @@ import os
 import time
 from typing import Any
 
-from ._backend import accel
-from ._lowlevel import address_of, ffi, lib
+from ._lowlevel import accel, address_of, ffi, lib
 from .errors import ForkError, WasmtimeError
 
 #: What `signal` wraps in enumerations.
@@ -142,9 +141,8 @@ def restore_signal_handlers() -> bool:
 def watch_signal_handlers() -> None:
     """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
     atexit.register(_forget_signal_handlers)
-    if accel is not None:
-        for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
-            accel.watch(install)
+    for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
+        accel.watch(install)
 
 
 def _forget_signal_handlers() -> None:
@@ -159,16 +157,15 @@ def _forget_signal_handlers() -> None:
                 lib.wrt_signals_restore()
 
 
-if accel is not None:
-    accel.use_native(
-        *(
-            address_of(ffi.addressof(lib, name))
-            for name in (
-                *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
-                *("wrt_enter", "wrt_leave", "wrt_wasi_is_gone"),
-            )
+accel.use_native(
+    *(
+        address_of(ffi.addressof(lib, name))
+        for name in (
+            *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
+            *("wrt_enter", "wrt_leave", "wrt_wasi_is_gone"),
         )
     )
+)
 
 
 # ---- Forks

@@ -193,13 +193,11 @@ static wasmtime_error_t *at_tick(
 
 static void epochs_delete(void *data) {
     wrt_epochs_t *epochs = data;
-    if (epochs->inside) /* an exception was late in the pure-cffi backend */
-        wrt_epochs_leave(epochs);
     wrt_clock_release(epochs->clock);
     free(epochs);
 }
 
-wrt_epochs_t *wrt_epochs_new(wasmtime_store_t *store, wrt_clock_t *clock) {
+static wrt_epochs_t *new_epochs(wasmtime_store_t *store, wrt_clock_t *clock) {
     wrt_epochs_t *epochs = malloc(sizeof *epochs);
     if (!epochs)
         return NULL;
@@ -228,12 +226,12 @@ void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]) {
     times[1] = epochs->times[1];
 }
 
-void wrt_epochs_set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends) {
+static void set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends) {
     WRITE(epochs->limit_began, began);
     WRITE(epochs->limit, ends);
 }
 
-bool wrt_epochs_interrupt(wrt_epochs_t *epochs) {
+static bool interrupt(wrt_epochs_t *epochs) {
     if (!READ(epochs->inside))
         return false;
     __atomic_store_n(&epochs->interrupted, 1, __ATOMIC_SEQ_CST);
@@ -247,9 +245,7 @@ bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs) {
 
 /* ---- Calls that run ---- */
 
-static bool wake(void);
-
-/* One thread at a time: with the GIL, or with the lock. */
+/* One thread at a time: with the GIL. */
 static void enter(wrt_epochs_t *epochs) {
     uint64_t limit = READ(epochs->limit);
     WRITE(epochs->interrupted, 0);
@@ -261,6 +257,10 @@ static void enter(wrt_epochs_t *epochs) {
     if (limit != NEVER && now() >= limit)
         arm(epochs, 0);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* `parked` is read after `running` is written: see `keep_ticking` */
+    if (READ(ticker.parked)) {
+        wrt_ticker_start();
+        epochs->began = READ(ticker.time);
+    }
 }
 
 static void leave(wrt_epochs_t *epochs) {
@@ -271,33 +271,10 @@ static void leave(wrt_epochs_t *epochs) {
     UNLINK(epochs);
 }
 
-static void enter_with_gil(wrt_epochs_t *epochs) {
-    enter(epochs);
-    if (READ(ticker.parked)) {
-        wrt_ticker_start();
-        epochs->began = READ(ticker.time);
-    }
-}
-
 const wrt_epochs_calls_t *wrt_epochs_calls(void) {
     static const wrt_epochs_calls_t calls = {
-        wrt_epochs_new, enter_with_gil, leave, wrt_epochs_set_limit, wrt_epochs_interrupt};
+        new_epochs, enter, leave, set_limit, interrupt};
     return &calls;
-}
-
-void wrt_epochs_enter(wrt_epochs_t *epochs) {
-    pthread_mutex_lock(&ticker.lock);
-    enter(epochs);
-    if (ticker.parked)
-        wake();
-    epochs->began = ticker.time;
-    pthread_mutex_unlock(&ticker.lock);
-}
-
-void wrt_epochs_leave(wrt_epochs_t *epochs) {
-    pthread_mutex_lock(&ticker.lock);
-    leave(epochs);
-    pthread_mutex_unlock(&ticker.lock);
 }
 
 /* ---- The ticker ---- */

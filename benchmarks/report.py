@@ -228,9 +228,10 @@ tells how quiet the machine was. The empty loop is subtracted before ratios are 
 stays on. Imports are whole processes, less one that does nothing; memory is the peak of the process, less
 what it had before.
 
-`map` goes over 1,048,576 rows; peers without one loop over fewer rows in Python. `instantiate` counts everything until the store is gone; wasm3 has to parse its module each
-time, and the ctypes binding uses its prepared instances, which is the best that it has. In
-`string_round_trip` the floor is one C function for the whole trip, the others are three calls from Python.
+`map` goes over 1,048,576 rows; peers without one loop over fewer rows in Python. `instantiate` counts
+everything until the store is gone; wasm3 has to parse its module each time, and the ctypes binding uses its
+prepared instances, which is the best that it has. In `string_round_trip` the floor is one C function for the
+whole trip, the others are three calls from Python.
 `keep_gil_*` compare with a floor that keeps the GIL too.
 
 ## What to read out of it

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
 
-#: Why a guard is lost: a thread that a fork left behind was in the store. Otherwise WASI was.
+#: The value of `Guard.lost` if another thread was in the store at the fork. The other value is about WASI.
 _IN_USE = 1
 
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.

@@ -67,6 +67,11 @@ def heap_full() -> NoReturn:
     )
 
 
+def no_ticker() -> NoReturn:
+    """Raise that no thread can be started to keep the time."""
+    raise WasmtimeError("no thread can be started to keep the time")
+
+
 if TYPE_CHECKING:
 
     class Guard:
@@ -121,7 +126,10 @@ if TYPE_CHECKING:
             """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
 
         def set_time_limit(self, began: int, ends: int) -> None:
-            """End what runs at this time of the monotonic clock, in nanoseconds."""
+            """End what runs at this time of the monotonic clock, in nanoseconds; 0 and 2**64 - 1 set no limit."""
+
+        def set_call_limit(self, nanoseconds: int) -> None:
+            """Give each outermost call that much time while no other limit is set."""
 
         def interrupt(self) -> bool:
             """End the call that is running, and say whether there is one."""
@@ -146,6 +154,7 @@ for _name, _work in (
     ("refuse", refuse),
     ("small_stack", small_stack),
     ("heap_full", heap_full),
+    ("no_ticker", no_ticker),
     ("check_threads", check_threads),
 ):
     accel.register(_name, _work)

@@ -116,20 +116,54 @@ uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs);
 
 /* Whether the call that is running is to end by that. */
 bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs);
-/* Of what ended a call: nanoseconds that had passed, and how many the limit was. */
-void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
+
+/* ---- Limits ----
+ *
+ * The calls that run on a thread, each in a store of its own, are inside of one another: an inner call ends when an
+ * outer one must. Ticks look at that in WebAssembly, and host functions when they begin and when they return.
+ */
+
+/* When the innermost call of a thread must end, by the monotonic clock in nanoseconds: UINT64_MAX is never, 0 is now,
+ * since it was interrupted.
+ */
+typedef struct wrt_limit {
+    uint64_t due;
+} wrt_limit_t;
+
+/* NULL, or a trap that ends the running call: its time limit has passed, it was interrupted, or (at most once a tick,
+ * on Python's main thread) a signal handler raised. `epochs` may be NULL (an engine without epochs): then the limits of
+ * the outer calls on this thread count, and signals are not looked at. Without the GIL, inside a host function.
+ */
+wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs);
+/* When the running call must end at the latest, outer limits included: what sleeps wakes up by then. */
+uint64_t wrt_limits_end(const wrt_epochs_t *epochs);
+/* Makes a call that has ended in the engine fail if its limit has passed: no result and no exit code hides that. After
+ * the outermost call into a store, before the store is left.
+ */
+void wrt_limits_settle(wasmtime_error_t **error, wasm_trap_t **trap);
+/* Signals alone, by the clock and not by ticks: for what sleeps in a store without epochs. NULL, or a trap. */
+wasm_trap_t *wrt_limits_serve(wasmtime_context_t *context);
 
 /* What `_accel` calls in `_ffi`. */
 typedef struct wrt_epochs_calls {
     /* They live as long as the store. There is no deadline at first. NULL where there is no memory. */
     wrt_epochs_t *(*make)(wasmtime_store_t *store, wrt_clock_t *clock);
-    /* Around the outermost call into the store, so that the ticker ticks meanwhile: with the GIL. */
-    void (*enter)(wrt_epochs_t *epochs);
+    /* Around the outermost call into the store, so that the ticker ticks meanwhile: with the GIL. False where there
+     * is a limit and no thread that keeps the time. */
+    bool (*enter)(wrt_epochs_t *epochs);
     void (*leave)(wrt_epochs_t *epochs);
-    /* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends. */
+    /* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends, or 0 and
+     * UINT64_MAX where there is none. */
     void (*set_limit)(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
+    /* Nanoseconds that each outermost call has while no limit is set, or UINT64_MAX. */
+    void (*set_allowance)(wrt_epochs_t *epochs, uint64_t nanoseconds);
     /* From any thread: end the call that is running. False where there is none. */
     bool (*interrupt)(wrt_epochs_t *epochs);
+    /* Where the limit of this thread's innermost call is, or NULL where none runs in a store with epochs. */
+    wrt_limit_t **(*here)(void);
+    const uint64_t *time; /* of the last tick: what is due by then has ended */
+    wasm_trap_t *(*end)(void); /* NULL, or what ends that call */
+    void (*settle)(wasmtime_error_t **error, wasm_trap_t **trap); /* wrt_limits_settle */
 } wrt_epochs_calls_t;
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void);

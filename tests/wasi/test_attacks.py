@@ -1,0 +1,44 @@
+"""Attacks of hostile guests on the host, each in a process of its own, with limits on memory and time."""
+
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+from types import FunctionType
+
+import attacks_on_time
+import pytest
+
+MODULES = (attacks_on_time,)
+ATTACKS = [
+    (module.__name__, name)
+    for module in MODULES
+    for name, function in vars(module).items()
+    if isinstance(function, FunctionType)
+    and function.__module__ == module.__name__
+    and list(function.__annotations__) == ["folder", "return"]
+]
+#: Seconds for an attack, starting Python and compiling included.
+PATIENCE = 60 * (5 if os.environ.get("WASMTIME_RT_SANITIZE") else 1)
+DATA_LIMIT = 6 << 30
+
+
+def _limit() -> None:
+    resource.setrlimit(resource.RLIMIT_DATA, (DATA_LIMIT, DATA_LIMIT))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
+
+
+@pytest.mark.parametrize(("module", "attack"), ATTACKS, ids=[name for _, name in ATTACKS])
+def test_the_host_holds(module, attack, tmp_path):
+    ended = subprocess.run(
+        [sys.executable, str(Path(__file__).with_name("run_attack.py")), module, attack, str(tmp_path)],
+        capture_output=True,
+        check=False,
+        preexec_fn=None if os.environ.get("WASMTIME_RT_SANITIZE") else _limit,
+        stdin=subprocess.DEVNULL,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert ended.returncode == 0, f"status {ended.returncode}\n{ended.stdout[-3000:]}\n{ended.stderr[-5000:]}"

@@ -226,13 +226,11 @@ class Sequence:
 
     def iovecs(self, step: Step, *, contents: bool) -> tuple[int, int]:
         """One buffer that is not empty: the engine uses the first of these only."""
-        rng, vectors = self.rng, []
+        rng = self.rng
         size = rng.choice([0, 1, 5, 100, 4096, 8000])
-        for _ in range(rng.choice([0, 0, 0, 1, 2])):
-            vectors.append((DATA, 0))
-        vectors.append((DATA, size))
-        for _ in range(rng.choice([0, 0, 1])):
-            vectors.append((BUFFER, 0))
+        vectors = (
+            [(DATA, 0)] * rng.choice([0, 0, 0, 1, 2]) + [(DATA, size)] + [(BUFFER, 0)] * rng.choice([0, 0, 1])
+        )
         if contents:
             step.writes.append((DATA, rng.randbytes(4) * (size // 4 + 1)))
         step.writes.append((IOVECS, b"".join(struct.pack("<II", *vector) for vector in vectors)))

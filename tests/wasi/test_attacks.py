@@ -7,10 +7,11 @@ import sys
 from pathlib import Path
 from types import FunctionType
 
+import attacks_on_files
 import attacks_on_time
 import pytest
 
-MODULES = (attacks_on_time,)
+MODULES = (attacks_on_time, attacks_on_files)
 ATTACKS = [
     (module.__name__, name)
     for module in MODULES

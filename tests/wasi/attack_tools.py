@@ -14,7 +14,7 @@ from typing import Any
 
 import guest
 
-from wasmtime_rt import Sandbox, SandboxInstance
+from wasmtime_rt import Sandbox, SandboxInstance, WasmTrap
 
 SUCCESS, BADF, DQUOT, FAULT, INVAL, MFILE, NOENT, NOTCAPABLE = 0, 8, 19, 21, 28, 33, 44, 76
 CREATE, DIRECTORY, EXCLUSIVE, TRUNCATE = 1, 2, 4, 8
@@ -59,6 +59,13 @@ class Program:
     def call(self, name: str, *args: int, **options: Any) -> Any:
         """Call a function; the answer is its errno."""
         return self.instance.call(name, *args, **options)
+
+    def refuses(self, name: str, *args: int) -> bool:
+        """Call a function: whether it answers with an error, or ends the call."""
+        try:
+            return self.call(name, *args) != SUCCESS
+        except WasmTrap:
+            return True
 
     def text(self, path: str | bytes, at: int = PATH) -> tuple[int, int]:
         """Put a path into the memory."""

@@ -416,6 +416,36 @@ def a_store_that_gets_wasi_anew(folder: Path) -> None:
     assert exports.path_open(3, 1, SECOND_PATH, 4, 0, READ, 0, 0, OUT) == BADF
 
 
+def wasi_is_replaced_while_it_is_used(folder: Path) -> None:
+    """A signal handler, or a host function, sets WASI anew in the middle of a call: refused, or for later."""
+    files(folder, ["file"])
+    program = Program(stdin=b"input", mounts={"/": folder}, timeout=10)
+    opened = program.opened("file")
+    store, replaced = program.instance.store, []
+
+    def replace(*_: object) -> None:
+        try:
+            for _ in range(20):
+                store.set_wasi(WasiConfig(stdin=b"other" * 1000, preopens={"/": folder}))
+        except WasmtimeError as problem:
+            replaced.append(problem)
+        else:
+            replaced.append(None)
+
+    signal.signal(signal.SIGALRM, replace)
+    for _ in range(20):
+        signal.setitimer(signal.ITIMER_REAL, 0.03)
+        assert program.poll(clock(100_000_000)) == [(7, SUCCESS, 0)]
+    assert len(replaced) == 20
+    signal.setitimer(signal.ITIMER_REAL, 0.001, 0.001)
+    for _ in range(300):
+        program.call("random_get", DATA, 0x8000)
+        program.call("fd_readdir", 3, DATA, 4096, 0, OUT)
+        program.call("fd_read", opened, *program.vectors((DATA, 100)), OUT)
+        program.write(1, b"output")
+    signal.setitimer(signal.ITIMER_REAL, 0)
+
+
 def a_host_function_between(folder: Path) -> None:
     """A host function that the guest calls may use WASI of its own store and of others."""
     taken: list[bytes] = []

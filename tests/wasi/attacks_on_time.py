@@ -8,6 +8,8 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -23,6 +25,7 @@ from attack_tools import (
     clock,
     consts,
     files,
+    meanwhile,
     readable,
     repeat,
     replaced,
@@ -166,6 +169,70 @@ def write_into_a_pipe_that_is_full(folder: Path) -> None:
     os.close(read)
 
 
+def another_process_takes_the_input(folder: Path) -> None:
+    """Another process reads what a guest waits for: the guest's limit holds, and the process can fork."""
+    read, write = os.pipe()
+    thief = subprocess.Popen(  # it reads as fast as it can
+        [sys.executable, "-c", "import os\nwhile os.read(0, 1): pass"], stdin=read, close_fds=True
+    )
+
+    def drip() -> None:
+        os.write(write, b"x")
+        time.sleep(0.0005)
+
+    try:
+        with replaced(0, read), meanwhile(drip):
+            programs = [Program(stdin="inherit", timeout=0.5) for _ in range(3)]
+            ends = time.monotonic() + 4
+            while time.monotonic() < ends:
+                threads = [
+                    threading.Thread(target=_read_until_the_limit, args=(program,)) for program in programs
+                ]
+                with within(0.5):
+                    for thread in threads:
+                        thread.start()
+                    for _ in range(5):
+                        pid = os.fork()
+                        if pid == 0:
+                            os._exit(0)
+                        os.waitpid(pid, 0)
+                    for thread in threads:
+                        thread.join()
+    finally:
+        thief.kill()
+        thief.wait()
+
+
+def _read_until_the_limit(program: Program) -> None:
+    with contextlib.suppress(WasmTimeout):
+        ends = time.monotonic() + 0.5
+        while time.monotonic() < ends:
+            program.read(0, 16)
+
+
+def several_guests_fill_one_pipe(folder: Path) -> None:
+    """Guests on several threads write into an inherited pipe that is read slowly, and then not at all."""
+    read, write = os.pipe()
+    body = repeat(1 << 30, f"(i32.store {consts(4, 60000)}) (drop (call $fd_write {consts(1, 0, 1, 8)}))")
+    sandbox = Sandbox(wat(body, "fd_write"), timeout=2, cache=False)
+
+    def slowly() -> None:
+        if time.monotonic() < ends:
+            os.read(read, 4096)
+        time.sleep(0.001)
+
+    def run() -> None:
+        end_by_timeout(lambda: sandbox.run(stdout="inherit"), 2)
+
+    ends = time.monotonic() + 1.5
+    with replaced(1, write), meanwhile(slowly), within(2):
+        threads = [threading.Thread(target=run) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+
 def interrupted_while_it_waits(folder: Path) -> None:
     read, _ = os.pipe()
     with replaced(0, read):
@@ -184,7 +251,7 @@ def signals_while_it_waits(folder: Path) -> None:
     """Ctrl-C ends a sleep, a read, a write and a long straight line."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     read, _ = os.pipe()
-    _, full = os.pipe()
+    _read_end, full = os.pipe()
     os.set_blocking(full, False)
     with contextlib.suppress(BlockingIOError):
         while True:
@@ -192,13 +259,13 @@ def signals_while_it_waits(folder: Path) -> None:
     os.set_blocking(full, True)
     line = wat(f"(drop (call $random_get {consts(0, 64 << 20)}))" * 500, "random_get", memory="1024")
     prepared = Sandbox(line, timeout=60, cache=False)
-    with replaced(0, read):
+    with replaced(0, read), replaced(1, full):
         program = Program(stdin="inherit", stdout="inherit", timeout=60)
         for wait in (
             lambda: program.poll(clock(CENTURIES)),
             lambda: program.poll(readable(0), clock(CENTURIES)),
             lambda: program.read(0),
-            lambda: _write_to(program, full),
+            lambda: program.write(1, bytes(8192)),
             prepared.run,
         ):
             threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -208,11 +275,6 @@ def signals_while_it_waits(folder: Path) -> None:
                 except KeyboardInterrupt:
                     continue
                 raise AssertionError("Ctrl-C did not end it")
-
-
-def _write_to(program: Program, descriptor: int) -> None:
-    with replaced(1, descriptor):
-        program.write(1, bytes(8192))
 
 
 def a_signal_handler_runs_while_it_sleeps(folder: Path) -> None:

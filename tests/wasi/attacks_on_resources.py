@@ -442,6 +442,7 @@ def wasi_is_replaced_while_it_is_used(folder: Path) -> None:
         program.call("fd_readdir", 3, DATA, 4096, 0, OUT)
         program.call("fd_read", opened, *program.vectors((DATA, 100)), OUT)
         program.write(1, b"output")
+    signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def a_host_function_between(folder: Path) -> None:

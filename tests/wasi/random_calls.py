@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from guest import SIGNATURES, SIZE, EngineGuest, Guest, OurGuest
+from old_system import refuse_openat2
 
 from wasmtime_rt import rw
 
@@ -733,7 +734,10 @@ def main() -> None:
     parser.add_argument("--sequences", type=int, default=40)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verbose", action="store_true")
+    parser.add_argument("--without-openat2", action="store_true")
     options = parser.parse_args()
+    if options.without_openat2:
+        refuse_openat2()
     report = run(options.sequences, options.seed)
     for line in report.lines():
         print(line)

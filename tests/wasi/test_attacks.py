@@ -1,5 +1,6 @@
 """Attacks of hostile guests on the host, each in a process of its own, with limits on memory and time."""
 
+import errno
 import os
 import resource
 import subprocess
@@ -32,10 +33,16 @@ def _limit() -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 30, 1 << 30))
 
 
-@pytest.mark.parametrize(("module", "attack"), ATTACKS, ids=[name for _, name in ATTACKS])
-def test_the_host_holds(module, attack, tmp_path):
+def _run(module: str, attack: str, folder: Path, *options: str) -> None:
     ended = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("run_attack.py")), module, attack, str(tmp_path)],
+        [
+            sys.executable,
+            str(Path(__file__).with_name("run_attack.py")),
+            module,
+            attack,
+            str(folder),
+            *options,
+        ],
         capture_output=True,
         check=False,
         preexec_fn=None if os.environ.get("WASMTIME_RT_SANITIZE") else _limit,
@@ -44,3 +51,21 @@ def test_the_host_holds(module, attack, tmp_path):
         timeout=PATIENCE,
     )
     assert ended.returncode == 0, f"status {ended.returncode}\n{ended.stdout[-3000:]}\n{ended.stderr[-5000:]}"
+
+
+@pytest.mark.parametrize(("module", "attack"), ATTACKS, ids=[name for _, name in ATTACKS])
+def test_the_host_holds(module, attack, tmp_path):
+    _run(module, attack, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attack", "error"),
+    [
+        (name, error)
+        for number, (module, name) in enumerate(ATTACKS)
+        if module == "attacks_on_files"
+        for error in (errno.ENOSYS, errno.EPERM)[number % 2 :][:1]
+    ],
+)
+def test_the_host_holds_without_openat2(attack, error, tmp_path):
+    _run("attacks_on_files", attack, tmp_path, str(error))

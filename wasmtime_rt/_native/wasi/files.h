@@ -13,7 +13,7 @@
 #ifndef WRT_WASI_FILES_H
 #define WRT_WASI_FILES_H
 
-#include "errno.h"
+#include "wasi_errno.h"
 
 #include <stdbool.h>
 #include <stddef.h>

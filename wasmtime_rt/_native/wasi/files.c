@@ -33,15 +33,15 @@ uint16_t wrt_files_room(wrt_files_t *files) {
     return room ? WASI_SUCCESS : wrt_files_over(files, WRT_FILES_HIT_DESCRIPTORS);
 }
 
-/* The system gives out the lowest free number. So if it is within the reserve, at least all numbers below are taken,
- * by whatever part of the process.
+/* The system gives out the lowest free number. If that is within the reserve, all numbers below are taken, by whatever
+ * part of the process.
  */
 bool wrt_files_process_room(wrt_files_t *files, int host) {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY)
         return true;
     rlim_t reserve = limit.rlim_cur / 4 > MIN_RESERVE ? limit.rlim_cur / 4 : MIN_RESERVE;
-    if (limit.rlim_cur > reserve && (rlim_t)host < limit.rlim_cur - reserve)
+    if (host >= 0 && (rlim_t)host + reserve < limit.rlim_cur)
         return true;
     wrt_files_over(files, WRT_FILES_HIT_PROCESS);
     return false;

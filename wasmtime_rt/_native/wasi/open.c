@@ -27,6 +27,13 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
         wrt_files_over(files, WRT_FILES_HIT_CREATED);
         return -EDQUOT;
     }
+    /* Before anything is created: the number that the file will get. */
+    int number = fcntl(opening->directory, F_DUPFD_CLOEXEC, 0);
+    bool room = wrt_files_process_room(files, number);
+    if (number >= 0)
+        close(number);
+    if (!room)
+        return -EMFILE;
     int flags = O_CREAT | (opening->oflags & WASI_OPEN_EXCL ? O_EXCL : 0) | opening->access;
     int host = wrt_open_beneath(opening->directory, opening->path, flags, 0666);
     if (host < 0)
@@ -38,7 +45,7 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
 }
 
 /* Opens what `known`, of an O_PATH descriptor, tells about. -EAGAIN if something else is there by now. */
-static int open_known(const struct opening *opening, const struct stat *known) {
+static int open_known(wrt_files_t *files, const struct opening *opening, const struct stat *known) {
     bool directory = S_ISDIR(known->st_mode), wants = opening->oflags & WASI_OPEN_DIRECTORY;
     struct stat status;
     if (S_ISLNK(known->st_mode))
@@ -59,6 +66,8 @@ static int open_known(const struct opening *opening, const struct stat *known) {
         return close_and(host, -errno);
     if (status.st_dev != known->st_dev || status.st_ino != known->st_ino)
         return close_and(host, -EAGAIN);
+    if (!wrt_files_process_room(files, host))
+        return close_and(host, -EMFILE);
     if (opening->oflags & WASI_OPEN_TRUNC && ftruncate(host, 0) != 0)
         return close_and(host, -errno);
     return host;
@@ -79,12 +88,7 @@ static int open_checked(wrt_files_t *files, const struct opening *opening, struc
             return create(files, opening, status);
         if (known < 0)
             return known;
-        if (!wrt_files_process_room(files, known))
-            result = -EMFILE;
-        else if (fstat(known, status) != 0)
-            result = -errno;
-        else
-            result = open_known(opening, status);
+        result = fstat(known, status) == 0 ? open_known(files, opening, status) : -errno;
         close(known); /* not before, since its number is not used for another file until then */
     }
     return result;
@@ -124,10 +128,6 @@ uint16_t wrt_files_path_open(
     int host = open_checked(files, &opening, &status);
     if (host < 0)
         return wrt_files_failed(files, host);
-    if (!wrt_files_process_room(files, host)) {
-        close(host);
-        return WASI_MFILE;
-    }
     wrt_descriptor_t descriptor = {
         .kind = S_ISDIR(status.st_mode) ? WRT_FILES_DIRECTORY : WRT_FILES_FILE, .host = host, .reads = reads,
         .writes = writes, .changes = changes, .flags = fdflags & (WASI_FD_APPEND | WASI_FD_NONBLOCK)};

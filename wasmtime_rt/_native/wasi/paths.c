@@ -57,6 +57,7 @@ uint16_t wrt_path_copy(char text[WRT_PATH_SIZE], const uint8_t *path, size_t len
 struct walk {
     int start;                 /* the folder that is not left */
     int at;                    /* the folder that was reached: `start`, or a descriptor of our own */
+    bool behind;               /* `at` is `start` after `..`, and the folders of `trail` are to be opened */
     int links, steps;          /* how many links were followed and folders opened */
     char trail[WRT_PATH_SIZE]; /* the folders from `start` to `at`, with a slash after each */
     char rest[WRT_PATH_SIZE];  /* what remains of the path */
@@ -68,12 +69,26 @@ static void move_to(struct walk *walk, int folder) {
     walk->at = folder;
 }
 
-/* Opens `name` in the folder that was reached, without following a link. */
-static int step(struct walk *walk, const char *name, int flags, mode_t mode) {
+static int open_one(struct walk *walk, const char *name, int flags, mode_t mode) {
     if (++walk->steps > MAX_STEPS)
         return -ELOOP;
     int opened = openat(walk->at, name, flags | O_NOFOLLOW | O_CLOEXEC, mode);
     return opened < 0 ? -errno : opened;
+}
+
+/* Opens `name` in the folder that was reached, without following a link. */
+static int step(struct walk *walk, const char *name, int flags, mode_t mode) {
+    for (char *folder = walk->trail, *slash; walk->behind && *folder; folder = slash + 1) {
+        slash = strchr(folder, '/');
+        *slash = 0;
+        int opened = open_one(walk, folder, O_PATH | O_DIRECTORY, 0);
+        *slash = '/';
+        if (opened < 0)
+            return opened;
+        move_to(walk, opened);
+    }
+    walk->behind = false;
+    return open_one(walk, name, flags, mode);
 }
 
 /* Goes on behind the slashes at `slash`. */
@@ -119,7 +134,7 @@ static int enter(struct walk *walk, const char *name, const char *slash) {
     return 0;
 }
 
-/* Goes to the folder above, by the names from `start` on. */
+/* Goes to the folder above, which is opened by its name when the next component is. */
 static int leave(struct walk *walk) {
     size_t done = strlen(walk->trail);
     if (!done)
@@ -128,16 +143,7 @@ static int leave(struct walk *walk) {
         ;
     walk->trail[done] = 0;
     move_to(walk, walk->start);
-    for (char *name = walk->trail; *name;) {
-        char *slash = strchr(name, '/');
-        *slash = 0;
-        int folder = step(walk, name, O_PATH | O_DIRECTORY, 0);
-        *slash = '/';
-        if (folder < 0)
-            return folder;
-        move_to(walk, folder);
-        name = slash + 1;
-    }
+    walk->behind = true;
     return 0;
 }
 
@@ -205,14 +211,10 @@ struct how {
 };
 enum { CALL_OPENAT2 = 437, NO_MAGIC_LINKS = 0x02, BENEATH = 0x08 };
 
-static bool without_openat2;
-
-void wrt_paths_without_openat2(bool without) { without_openat2 = without; }
-
 int wrt_open_beneath(int directory, const char *path, int flags, mode_t mode) {
     flags |= O_CLOEXEC | (flags & O_PATH ? 0 : O_NONBLOCK | O_NOCTTY);
     struct how how = {(uint64_t)(unsigned)flags, flags & O_CREAT ? mode : 0, BENEATH | NO_MAGIC_LINKS};
-    for (int tries = 0; !without_openat2 && tries < MAX_TRIES; tries++) {
+    for (int tries = 0; tries < MAX_TRIES; tries++) {
         long opened = syscall(CALL_OPENAT2, directory, path, &how, sizeof how);
         if (opened >= 0)
             return (int)opened;

@@ -29,7 +29,4 @@ int wrt_open_beneath(int directory, const char *path, int flags, mode_t mode);
  */
 int wrt_open_parent(int directory, char *path, const char **name);
 
-/* For tests: resolves paths without openat2(2), as on systems that lack it. */
-void wrt_paths_without_openat2(bool without);
-
 #endif

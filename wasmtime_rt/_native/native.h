@@ -8,6 +8,8 @@
 
 #include <wasmtime.h>
 
+#include "wasi/wasi.h"
+
 /* Python lays out arrays of externs itself: see externs.py. */
 _Static_assert(sizeof(wasmtime_extern_t) == 32 && offsetof(wasmtime_extern_t, of) == 8, "layout of externs");
 
@@ -87,33 +89,6 @@ bool wrt_memory_write(
     wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
     const uint8_t *from);
 
-/* ---- Sinks: what a WASI program prints ----
- *
- * The engine writes on threads of its own, so a sink is a locked list of pieces that Python takes, or
- * a descriptor that it writes to at once. Python and the engine each hold a share, since the engine may
- * let go after the store was deleted. What goes beyond the limit is dropped, and the program not told.
- */
-typedef struct wrt_sink wrt_sink_t;
-
-typedef struct wrt_piece {
-    struct wrt_piece *next;
-    uint8_t *data;
-    size_t size, capacity;
-} wrt_piece_t;
-
-/* A sink for `limit` bytes in all. It owns `descriptor` and closes it; -1 is none, and keeps pieces. */
-wrt_sink_t *wrt_sink_new(int descriptor, uint64_t limit);
-void wrt_sink_release(wrt_sink_t *sink);
-void wrt_sink_as_stdout(wrt_sink_t *sink, wasi_config_t *config);
-void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
-/* The oldest piece, which the caller frees, or NULL. */
-wrt_piece_t *wrt_sink_take(wrt_sink_t *sink);
-void wrt_piece_free(wrt_piece_t *piece);
-/* Whether bytes were dropped since the sink was made or renewed. */
-bool wrt_sink_truncated(wrt_sink_t *sink);
-/* Begin to count anew: `limit` bytes from now. */
-void wrt_sink_renew(wrt_sink_t *sink, uint64_t limit);
-
 /* ---- Epochs ----
  *
  * The engine's own epoch moves with every tick, whoever ticks: a user, or the ticker. What users count is a clock
@@ -129,8 +104,6 @@ wrt_clock_t *wrt_clock_new(wasm_engine_t *engine);
 void wrt_clock_release(wrt_clock_t *clock);
 /* A tick of the user's. */
 void wrt_clock_tick(wrt_clock_t *clock);
-
-typedef struct wrt_epochs wrt_epochs_t;
 
 /* Lives as long as the store. There is no deadline at first. NULL where there is no memory. */
 wrt_epochs_t *wrt_epochs_new(wasmtime_store_t *store, wrt_clock_t *clock);
@@ -152,6 +125,11 @@ bool wrt_epochs_interrupt(wrt_epochs_t *epochs);
 bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs);
 /* Of what ended a call: nanoseconds that had passed, and how many the limit was. */
 void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
+
+/* For host functions in C, without the GIL: NULL, or a trap that ends the running call. */
+wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs);
+/* By the monotonic clock in nanoseconds, when the running call must end at the latest, or UINT64_MAX. */
+uint64_t wrt_limits_end(const wrt_epochs_t *epochs);
 
 /* What `_accel` calls in `_ffi`: the same as above, with the GIL held in place of a lock. */
 typedef struct wrt_epochs_calls {
@@ -209,16 +187,6 @@ bool wrt_threads_can_start(size_t count, size_t stack);
  * not without threads, and not in a forked child whose parent had them.
  */
 bool wrt_compiler_start(wasm_engine_t *engine, size_t count, size_t stack);
-
-/* Starts the threads that WASI runs on; `count` at most. `file` is one that can be read. */
-int wrt_wasi_start(size_t count, size_t stack, const char *file);
-#define WRT_WASI_RUNS 0
-#define WRT_WASI_GONE 1
-#define WRT_WASI_NO_DESCRIPTORS 2
-#define WRT_WASI_NO_THREADS 3
-/* Whether they were started before this process was forked, so that WASI waits for ever. */
-bool wrt_wasi_is_gone(void);
-bool wrt_wasi_runs(void);
 
 /* What a fork on another thread waits for, within reason: it may hold locks of the engine. From anywhere. */
 #define WRT_WORKS 0

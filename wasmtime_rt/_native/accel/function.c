@@ -329,7 +329,7 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         return result;
     }
     if (epochs)
-        epochs_calls->enter(guard->epochs);
+        epochs_calls->enter(guard->inside.epochs);
     guard->caller = self->store;
     if (!self->keep_gil)
         thread = PyEval_SaveThread();
@@ -340,7 +340,7 @@ static inline __attribute__((always_inline)) PyObject *call_first(
     guard->released = NULL;
     guard->caller = NULL;
     if (epochs)
-        epochs_calls->leave(guard->epochs);
+        epochs_calls->leave(guard->inside.epochs);
     if (unlikely(error || trap)) {
         guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
@@ -380,7 +380,7 @@ static vectorcallfunc way_of(Function *self) {
         {call_first_v128, call_first_v128_epochs},
     };
     Signature *sig = self->signature;
-    int epochs = self->guard->epochs != NULL;
+    int epochs = self->guard->inside.epochs != NULL;
     if (!sig->plain)
         return (vectorcallfunc)call_checked;
     if (sig->slots > FEW_PLAIN)

@@ -3,6 +3,7 @@
 #define WRT_WASI_TABLE_H
 
 #include "files.h"
+#include "layout.h"
 #include "paths.h"
 
 enum { WASI_LOOKUP_FOLLOW = 1 };
@@ -67,9 +68,5 @@ void wrt_write_filestat(const struct stat *status, uint8_t *out);
 struct timespec;
 /* Decodes times and their flags. */
 uint16_t wrt_decode_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct timespec times[2]);
-
-static inline void put16(uint8_t *out, uint16_t value) { __builtin_memcpy(out, &value, sizeof value); }
-static inline void put32(uint8_t *out, uint32_t value) { __builtin_memcpy(out, &value, sizeof value); }
-static inline void put64(uint8_t *out, uint64_t value) { __builtin_memcpy(out, &value, sizeof value); }
 
 #endif

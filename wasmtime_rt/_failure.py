@@ -44,6 +44,9 @@ Written: TypeAlias = tuple[object, object, WasmValType]
 #: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
 _DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
 
+#: What our own ``proc_exit`` says, see ``functions.c``: only C code chooses the text of a trap.
+_EXIT = re.compile(r"wasi exit with code (\d+)$", re.MULTILINE)
+
 #: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
 _REASONS = "\n\nCaused by:\n"
 #: What to do where the engine gets no address space.
@@ -213,11 +216,10 @@ def _told(
     else:
         text = error_text(error)
         lib.wasmtime_error_wasm_trace(error, vector)
-        if text.partition("\n")[0] in {_DEADLINE, _TIMEOUT, _INTERRUPTED}:
-            code = TrapCode.INTERRUPT
+    if text.partition("\n")[0] in {_DEADLINE, _TIMEOUT, _INTERRUPTED}:
+        code = TrapCode.INTERRUPT
     frames = _frames(vector)
-    exit_status = ffi.new("int *")
-    exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
+    exit_code = _EXIT.match(text)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
     thrown = None
     if taken is not None:
@@ -240,8 +242,8 @@ def _told(
     if thrown is not None:
         thrown.frames, thrown._text = frames, text
         return thrown
-    if exited:
-        return WasmExit(exit_status[0])
+    if exit_code is not None:
+        return WasmExit(int(exit_code[1]))
     if code is TrapCode.INTERRUPT and text.partition("\n")[0] != _DEADLINE:
         return _stopped(store, text, frames)
     if code is TrapCode.OUT_OF_FUEL:

@@ -16,14 +16,10 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._backend import accel
 from ._lowlevel import NULL, address_of, ffi, lib
-from ._process import WASI_STAYED_BEHIND, check_threads, wasi_is_gone
 from .errors import ForkError, StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
     from types import TracebackType
-
-#: Why a guard is lost.
-_IN_USE, _MAY_CALL_WASI = 1, 2
 
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
 STACK_MARGIN = 256 * 1024
@@ -38,10 +34,10 @@ def thread_name(ident: int) -> str:
 def refuse(guard: Any) -> NoReturn:
     """Raise why ``guard`` admits nobody now."""
     if guard.lost:
-        why = f"store {guard.number} cannot be used in this process, which was forked "
-        if guard.lost == _IN_USE:
-            raise ForkError(why + "while another thread was in the store")
-        raise ForkError(why + WASI_STAYED_BEHIND)
+        raise ForkError(
+            f"store {guard.number} cannot be used in this process, which was forked while another thread was "
+            "in the store"
+        )
     if guard.closed and not guard.number:
         raise StoreClosedError("this WasmStore was never initialised: call super().__init__()")
     if guard.closed:
@@ -102,8 +98,6 @@ class _Running:
                 small_stack(needed, left)
             if not guard._activations:
                 lib.wrt_signals_look()
-                if guard.needs_threads:
-                    check_threads()
         except BaseException:
             guard.__exit__(None, None, None)
             raise
@@ -224,8 +218,6 @@ class _Guard:
         self.closed = False
 
     def __enter__(self) -> Any:
-        if self.runs_wasi and not self.lost and wasi_is_gone():  # a fork that Python does not know of
-            _lose_by_fork()
         if not self._lock.acquire(blocking=False):
             refuse(self)
         self.depth += 1  # before it is looked at: a finalizer on this thread may close it in between
@@ -340,15 +332,13 @@ def _lose_by_fork() -> None:
     """In a forked child, give up stores that another thread was in, and where WASI ran, who may call it."""
     if accel is not None:  # it has done so
         return
-    here, wasi = threading.get_ident(), wasi_is_gone()
+    here = threading.get_ident()
     for reference in list(guards.values()):
         guard = reference()
         if guard is None:
             continue
         if guard.owner_thread not in {0, here}:
-            guard.lost = _IN_USE
-        elif guard.runs_wasi and wasi:
-            guard.lost = _MAY_CALL_WASI
+            guard.lost = True
         else:
             continue
         guard.closed = True
@@ -371,7 +361,6 @@ else:
         ("refuse", refuse),
         ("small_stack", small_stack),
         ("heap_full", heap_full),
-        ("check_threads", check_threads),
     ):
         accel.register(_name, _work)
     accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))

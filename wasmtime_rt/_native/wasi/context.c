@@ -113,18 +113,10 @@ wrt_wasi_t *wrt_wasi_new(const wrt_wasi_options_t *options) {
     return wasi;
 }
 
-void wrt_wasi_close(wrt_wasi_t *wasi) {
-    wasi->limits_hit = wrt_wasi_limits_hit(wasi);
-    for (int i = 0; i < 3; i++)
-        wrt_stream_close(&wasi->streams[i]);
-    wrt_files_delete(wasi->files);
-    wasi->files = NULL;
-}
-
 void wrt_wasi_delete(wrt_wasi_t *wasi) {
-    wrt_wasi_close(wasi);
     for (int i = 0; i < 3; i++)
-        wrt_stream_free(&wasi->streams[i]);
+        wrt_stream_end(&wasi->streams[i]);
+    wrt_files_delete(wasi->files);
     free(wasi->arguments.data);
     free(wasi->environment.data);
     free(wasi);
@@ -152,9 +144,7 @@ int wrt_wasi_mount(wrt_wasi_t *wasi, const char *name, size_t length, int direct
     return wrt_files_mount(wasi->files, name, length, directory, writable);
 }
 
-unsigned wrt_wasi_limits_hit(const wrt_wasi_t *wasi) {
-    return wasi->files ? wrt_files_usage(wasi->files)->hit : wasi->limits_hit;
-}
+unsigned wrt_wasi_limits_hit(const wrt_wasi_t *wasi) { return wrt_files_usage(wasi->files)->hit; }
 
 void wrt_wasi_renew(wrt_wasi_t *wasi) {
     for (int i = 0; i < 3; i++) {

@@ -42,8 +42,7 @@ struct randomness {
 
 struct wrt_wasi {
     wrt_wasi_options_t options;
-    wrt_files_t *files;  /* NULL once it is closed */
-    unsigned limits_hit; /* by then */
+    wrt_files_t *files;
     struct stream streams[3];
     struct strings arguments, environment;
     struct randomness random;
@@ -84,8 +83,7 @@ uint16_t wrt_random_fill(wrt_wasi_t *wasi, uint8_t *out, size_t size);
 bool wrt_stream_is_ready(const struct stream *stream, short events);
 uint16_t wrt_stream_read(struct call *call, struct stream *stream, uint32_t address, uint32_t count, uint32_t *done);
 uint16_t wrt_stream_write(struct call *call, struct stream *stream, uint32_t address, uint32_t count, uint32_t *done);
-void wrt_stream_close(struct stream *stream);
-void wrt_stream_free(struct stream *stream);
+void wrt_stream_end(struct stream *stream);
 
 uint16_t wrt_poll_oneoff(struct call *call, uint32_t subscriptions, uint32_t events, uint32_t count, uint32_t *happened);
 

@@ -47,18 +47,13 @@ void wrt_wasi_inherit(wrt_wasi_t *wasi, int stream) {
     set_type(wasi, stream);
 }
 
-void wrt_stream_close(struct stream *stream) {
-    if (stream->kind == STREAM_FILE)
-        close(stream->descriptor);
-    if (stream->kind != STREAM_CAPTURE)
-        stream->kind = STREAM_NULL;
-}
-
-void wrt_stream_free(struct stream *stream) {
+void wrt_stream_end(struct stream *stream) {
     for (wrt_piece_t *piece; (piece = stream->oldest);) {
         stream->oldest = piece->next;
         free(piece);
     }
+    if (stream->kind == STREAM_FILE)
+        close(stream->descriptor);
     free(stream->bytes);
 }
 

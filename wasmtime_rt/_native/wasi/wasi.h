@@ -40,8 +40,6 @@ typedef struct wrt_wasi_options {
 /* NULL if there is no memory. Used by one store, inside its guard. */
 wrt_wasi_t *wrt_wasi_new(const wrt_wasi_options_t *options);
 void wrt_wasi_delete(wrt_wasi_t *wasi);
-/* Closes all descriptors. The program does not run any more. */
-void wrt_wasi_close(wrt_wasi_t *wasi);
 /* Copies `count` strings, each with its NUL, of `size` bytes in all. False if there is no memory. */
 bool wrt_wasi_set_arguments(wrt_wasi_t *wasi, const char *strings, size_t size, size_t count);
 bool wrt_wasi_set_environment(wrt_wasi_t *wasi, const char *strings, size_t size, size_t count);

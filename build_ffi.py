@@ -138,7 +138,6 @@ def declarations(header: Path, seen: set[Path] | None = None) -> str:
 ffi = FFI()
 ffi.cdef(declarations(ROOT / "include" / "wasmtime.h"))
 ffi.cdef(declarations(NATIVE / "native.h"))
-ffi.cdef((NATIVE / "callbacks.cdef").read_text())
 #: cffi drops the GIL around every call. What is quick, runs no WebAssembly and takes locks of the engine
 #: keeps it, so that no fork comes in between, whose child would find the lock taken: see
 #: ``_native/threads.c``. These are parts of the names of such functions.

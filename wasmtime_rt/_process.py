@@ -13,8 +13,7 @@ import importlib
 import os
 from typing import Any
 
-from ._backend import accel
-from ._lowlevel import address_of, ffi, lib
+from ._lowlevel import accel, address_of, ffi, lib
 
 #: What `signal` wraps in enumerations.
 _signal: Any = importlib.import_module("_signal")
@@ -76,9 +75,8 @@ def restore_signal_handlers() -> bool:
 def watch_signal_handlers() -> None:
     """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
     atexit.register(_forget_signal_handlers)
-    if accel is not None:
-        for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
-            accel.watch(install)
+    for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
+        accel.watch(install)
 
 
 def _forget_signal_handlers() -> None:
@@ -93,15 +91,14 @@ def _forget_signal_handlers() -> None:
                 lib.wrt_signals_restore()
 
 
-if accel is not None:
-    accel.use_native(
-        *(
-            address_of(ffi.addressof(lib, name))
-            for name in (
-                *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete", "wrt_enter", "wrt_leave"),
-            )
+accel.use_native(
+    *(
+        address_of(ffi.addressof(lib, name))
+        for name in (
+            *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete", "wrt_enter", "wrt_leave"),
         )
     )
+)
 
 
 # ---- Forks

@@ -22,7 +22,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Any
 
-from . import __version__, backend, engine_version
+from . import __version__, engine_version
 from ._console import problem, progress, table
 from .config import WasmConfig
 from .engine import WasmEngine
@@ -179,7 +179,7 @@ def parser() -> argparse.ArgumentParser:
     bench.add_argument("--warmup", type=_count, default=10, metavar="N", help="calls before, 10 by default")
     bench.add_argument("--json", action="store_true", help="as JSON")
 
-    info = add("info", _info, "show versions, the backend, and the cache")
+    info = add("info", _info, "show versions and the cache")
     info.add_argument("--json", action="store_true", help="as JSON")
     info.add_argument("--clear-cache", action="store_true", help="remove what is in the cache first")
     return made
@@ -613,7 +613,6 @@ def _info(arguments: argparse.Namespace) -> int:
     told: dict[str, Any] = {
         "wasmtime-rt": __version__,
         "engine": f"Wasmtime {engine_version}",
-        "backend": backend,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cache": cache.folder,

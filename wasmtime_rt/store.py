@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from . import _hot  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
+from . import _fast  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
 from ._abstract import AbstractStore
 from ._binary import ModuleShape
 from ._core import StoreCore

@@ -2,13 +2,10 @@
 #include "native.h"
 
 #include <elf.h>
-#include <errno.h>
 #include <link.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* ---- Identity ---- */
 
@@ -65,42 +62,6 @@ bool wrt_loaded_engine_build_id(char *hex, size_t size) {
     return search.found;
 }
 
-bool wrt_imported_before(void) {
-    static bool before;
-    return __atomic_exchange_n(&before, true, __ATOMIC_RELAXED);
-}
-
-/* ---- Host functions ---- */
-
-extern uintptr_t wrt_python_host_call(
-    uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
-extern uintptr_t wrt_python_host_call_values(
-    uintptr_t store, uintptr_t host, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
-    wasmtime_val_t *results, size_t nresults);
-
-static uintptr_t store_of(wasmtime_caller_t *caller) {
-    return (uintptr_t)wasmtime_context_get_data(wasmtime_caller_context(caller));
-}
-
-static wasm_trap_t *trap_unless(uintptr_t answer) {
-    static const char message[] = "a host function raised an exception";
-    if (answer > 1)
-        return (wasm_trap_t *)answer;
-    return answer == 1 ? NULL : wasmtime_trap_new(message, sizeof message - 1);
-}
-
-wasm_trap_t *wrt_host_call(
-    void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count) {
-    return trap_unless(wrt_python_host_call(store_of(caller), (uintptr_t)env, caller, raw, count));
-}
-
-wasm_trap_t *wrt_host_call_values(
-    void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
-    wasmtime_val_t *results, size_t nresults) {
-    return trap_unless(wrt_python_host_call_values(
-        store_of(caller), (uintptr_t)env, caller, args, nargs, results, nresults));
-}
-
 wasm_trap_t *wrt_take_exception(
     void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count) {
     wrt_taken_t *taken = env;
@@ -121,34 +82,4 @@ void wrt_func_identity(const wasmtime_func_t *func, uintptr_t identity[2]) {
     const struct func_record *record = func->__private;
     identity[0] = (uintptr_t)record->array_call;
     identity[1] = (uintptr_t)record->instance;
-}
-
-/* ---- Linear memory ---- */
-
-static uint8_t *memory_range(
-    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length) {
-    size_t size = wasmtime_memory_data_size(context, memory);
-    if (offset > size || length > size - offset)
-        return NULL;
-    return wasmtime_memory_data(context, memory) + offset;
-}
-
-bool wrt_memory_read(
-    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
-    uint8_t *to) {
-    const uint8_t *from = memory_range(context, memory, offset, length);
-    if (!from)
-        return false;
-    memcpy(to, from, length);
-    return true;
-}
-
-bool wrt_memory_write(
-    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
-    const uint8_t *from) {
-    uint8_t *to = memory_range(context, memory, offset, length);
-    if (!to)
-        return false;
-    memmove(to, from, length);
-    return true;
 }

@@ -1,7 +1,6 @@
 /* What the binding needs in C because Python may not run there, or must not run in between.
  *
- * Everything here is safe to call without the GIL. Nothing here calls Python except the host
- * function trampoline, on the thread that entered the store.
+ * Everything here is safe to call without the GIL, and nothing here calls Python.
  */
 #ifndef WRT_NATIVE_H
 #define WRT_NATIVE_H
@@ -24,23 +23,8 @@ extern const char wrt_engine_build_id[];
  */
 bool wrt_loaded_engine_build_id(char *hex, size_t size);
 
-/* Whether this was asked before: by a package that was forgotten since, and is being imported again. */
-bool wrt_imported_before(void);
-
 /* Bytes of C stack between here and the lowest address that the current thread may use. */
 size_t wrt_stack_left(void);
-
-/* ---- Host functions ----
- *
- * `env` is the number of a host function and the context's data the number of its store; Python
- * holds both tables. A trampoline answers with a trap unless Python says that all went well. Numbers
- * go through raw slots; signatures with references through checked values.
- */
-wasm_trap_t *wrt_host_call(
-    void *env, wasmtime_caller_t *caller, wasmtime_val_raw_t *raw, size_t count);
-wasm_trap_t *wrt_host_call_values(
-    void *env, wasmtime_caller_t *caller, const wasmtime_val_t *args, size_t nargs,
-    wasmtime_val_t *results, size_t nresults);
 
 /* ---- Exceptions that nothing caught ----
  *
@@ -80,14 +64,6 @@ bool wrt_host_refs_any(const wrt_host_refs_t *refs);
 /* Moves up to `max` dropped keys into `keys` and returns how many. */
 size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max);
 
-/* ---- Linear memory, bounds checked and copied in one step ---- */
-
-bool wrt_memory_read(
-    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
-    uint8_t *to);
-bool wrt_memory_write(
-    wasmtime_context_t *context, const wasmtime_memory_t *memory, uint64_t offset, size_t length,
-    const uint8_t *from);
 
 /* ---- Epochs ----
  *
@@ -105,8 +81,6 @@ void wrt_clock_release(wrt_clock_t *clock);
 /* A tick of the user's. */
 void wrt_clock_tick(wrt_clock_t *clock);
 
-/* Lives as long as the store. There is no deadline at first. NULL where there is no memory. */
-wrt_epochs_t *wrt_epochs_new(wasmtime_store_t *store, wrt_clock_t *clock);
 /* The next three may be called inside the store's guard only. */
 void wrt_epochs_set_deadline(wrt_epochs_t *epochs, uint64_t ticks);
 /* Takes samples into `profiler`, which is borrowed, one every so many nanoseconds, or none where it is NULL. */
@@ -114,30 +88,50 @@ void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *pro
 /* How many samples were taken since `wrt_epochs_set_profiler`. */
 uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs);
 
-/* Around the outermost call into the store, so that the ticker ticks meanwhile. */
-void wrt_epochs_enter(wrt_epochs_t *epochs);
-void wrt_epochs_leave(wrt_epochs_t *epochs);
-/* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends. */
-void wrt_epochs_set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
-/* From any thread: end the call that is running. False where there is none. */
-bool wrt_epochs_interrupt(wrt_epochs_t *epochs);
-/* Whether the call that is running is to end by that. */
-bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs);
-/* Of what ended a call: nanoseconds that had passed, and how many the limit was. */
-void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
+/* ---- Limits ----
+ *
+ * The calls that run on a thread, each in a store of its own, are inside of one another: an inner call ends when an
+ * outer one must. Ticks look at that in WebAssembly, and host functions when they begin and when they return.
+ */
 
-/* For host functions in C, without the GIL: NULL, or a trap that ends the running call. */
+/* When the innermost call of a thread must end, by the monotonic clock in nanoseconds: UINT64_MAX is never, 0 is now,
+ * since it was interrupted.
+ */
+typedef struct wrt_limit {
+    uint64_t due;
+} wrt_limit_t;
+
+/* NULL, or a trap that ends the running call: its time limit has passed, it was interrupted, or (at most once a tick,
+ * on Python's main thread) a signal handler raised. `epochs` may be NULL (an engine without epochs): then the limits of
+ * the outer calls on this thread count, and signals are not looked at. Without the GIL, inside a host function.
+ */
 wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs);
-/* By the monotonic clock in nanoseconds, when the running call must end at the latest, or UINT64_MAX. */
+/* When the running call must end at the latest, outer limits included: what sleeps wakes up by then. */
 uint64_t wrt_limits_end(const wrt_epochs_t *epochs);
+/* Signals alone, by the clock and not by ticks: for what sleeps in a store without epochs. NULL, or a trap. */
+wasm_trap_t *wrt_limits_serve(wasmtime_context_t *context);
 
-/* What `_accel` calls in `_ffi`: the same as above, with the GIL held in place of a lock. */
+/* What `_accel` calls in `_ffi`. */
 typedef struct wrt_epochs_calls {
+    /* They live as long as the store. There is no deadline at first. NULL where there is no memory. */
     wrt_epochs_t *(*make)(wasmtime_store_t *store, wrt_clock_t *clock);
-    void (*enter)(wrt_epochs_t *epochs);
+    /* Around the outermost call into the store, so that the ticker ticks meanwhile: with the GIL. False where there
+     * is a limit and no thread that keeps the time. */
+    bool (*enter)(wrt_epochs_t *epochs);
     void (*leave)(wrt_epochs_t *epochs);
+    /* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends, or 0 and
+     * UINT64_MAX where there is none. */
     void (*set_limit)(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
+    /* Nanoseconds that each outermost call has while no limit is set, or UINT64_MAX. */
+    void (*set_allowance)(wrt_epochs_t *epochs, uint64_t nanoseconds);
+    /* From any thread: end the call that is running. False where there is none. */
     bool (*interrupt)(wrt_epochs_t *epochs);
+    /* Where the limit of this thread's innermost call is, or NULL where none runs in a store with epochs. */
+    wrt_limit_t **(*here)(void);
+    const uint64_t *time; /* of the last tick: what is due by then has ended */
+    wasm_trap_t *(*end)(void); /* NULL, or what ends that call */
+    /* Makes a call that has ended in the engine fail if its limit has passed: no result, and no exit, hides that. */
+    void (*settle)(wasmtime_error_t **error, wasm_trap_t **trap);
 } wrt_epochs_calls_t;
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void);

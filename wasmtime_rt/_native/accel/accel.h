@@ -31,6 +31,7 @@ struct state {
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
+    PyObject *no_ticker;    /* (): raise that no thread can be started to keep the time */
     PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
     PyObject *explained;    /* (exception, name, arguments, types) -> itself, or what says which argument it is about */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */

@@ -9,6 +9,7 @@ void learn_this_thread(void) {
     char here;
     size_t left = wrt_stack_left();
     this_thread.lowest_stack = left == SIZE_MAX ? 0 : (uintptr_t)&here - left; /* 0 where nobody knows */
+    this_thread.limit = epochs_calls ? epochs_calls->here() : NULL; /* NULL before there is any store */
     this_thread.ident = PyThread_get_thread_ident();
 }
 
@@ -99,6 +100,13 @@ int guard_small_stack(Guard *guard, size_t needed) {
 void guard_look_around(void) {
     calls_until_look = CALLS_BETWEEN_LOOKS;
     look_at_signals();
+}
+
+int guard_no_ticker(Guard *guard) {
+    PyObject *never = PyObject_CallNoArgs(guard->state->no_ticker);
+    Py_XDECREF(never);
+    guard_leave(guard);
+    return -1;
 }
 
 int guard_enter(Guard *guard) { return guard_enter_inline(guard); }
@@ -194,6 +202,19 @@ static PyObject *guard_set_time_limit(Guard *self, PyObject *const *args, Py_ssi
         return NULL;
     if (self->inside.epochs)
         epochs_calls->set_limit(self->inside.epochs, began, ends);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    set_call_limit_doc,
+    "set_call_limit(nanoseconds)\n--\n\nGive each outermost call that much time while no other limit is set.");
+
+static PyObject *guard_set_call_limit(Guard *self, PyObject *nanoseconds) {
+    unsigned long long allowance = PyLong_AsUnsignedLongLong(nanoseconds);
+    if (PyErr_Occurred())
+        return NULL;
+    if (self->inside.epochs)
+        epochs_calls->set_allowance(self->inside.epochs, allowance);
     Py_RETURN_NONE;
 }
 
@@ -440,6 +461,7 @@ static PyMethodDef guard_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
     {"running", (PyCFunction)guard_running, METH_O, NULL},
     {"set_time_limit", (PyCFunction)(void (*)(void))guard_set_time_limit, METH_FASTCALL, set_time_limit_doc},
+    {"set_call_limit", (PyCFunction)guard_set_call_limit, METH_O, set_call_limit_doc},
     {"interrupt", (PyCFunction)guard_interrupt, METH_NOARGS, interrupt_doc},
     {"next_key", (PyCFunction)guard_next_key, METH_NOARGS, NULL},
     {"set_wasi", (PyCFunction)(void (*)(void))guard_set_wasi, METH_FASTCALL, set_wasi_doc},

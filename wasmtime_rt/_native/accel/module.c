@@ -1,5 +1,5 @@
 /* The extension module `_accel`: its state, its types, and what Python registers with it. */
-#include "accel.h"
+#include "hot.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -122,6 +122,7 @@ static const struct {
     {"refuse", offsetof(struct state, refuse)},
     {"small_stack", offsetof(struct state, small_stack)},
     {"heap_full", offsetof(struct state, heap_full)},
+    {"no_ticker", offsetof(struct state, no_ticker)},
     {"failure", offsetof(struct state, failure)},
     {"explained", offsetof(struct state, explained)},
     {"wasm_exception", offsetof(struct state, wasm_exception)},
@@ -174,6 +175,7 @@ static PyObject *accel_set_epochs_calls(PyObject *module, PyObject *address) {
     if (PyErr_Occurred())
         return NULL;
     epochs_calls = calls;
+    this_thread.limit = calls->here();
     Py_RETURN_NONE;
 }
 

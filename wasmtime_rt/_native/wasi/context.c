@@ -86,8 +86,7 @@ uint16_t wrt_random_fill(wrt_wasi_t *wasi, uint8_t *out, size_t size) {
 
 /* For files.c, in the middle of what takes long: Python does not run here, so memory stays where it is. */
 static bool may_go_on(void *data) {
-    const wrt_epochs_t *epochs = ((const wrt_wasi_t *)data)->epochs;
-    return wrt_monotonic() < wrt_limits_end(epochs) && !(epochs && wrt_epochs_is_interrupted(epochs));
+    return wrt_monotonic() < wrt_limits_end(((const wrt_wasi_t *)data)->epochs);
 }
 
 static wrt_files_limits_t limits_of_files(const wrt_wasi_t *wasi) {

@@ -78,7 +78,10 @@ int wrt_call_buffers(struct call *call, uint32_t address, uint32_t count, struct
 
 bool wrt_call_look(struct call *call) {
     call->memory = NULL; /* a signal handler may have made it grow */
-    return !(call->trap = wrt_limits_look(call->store->epochs));
+    call->trap = wrt_limits_look(call->store->epochs);
+    if (!call->trap && !call->store->epochs)
+        call->trap = wrt_limits_serve(wasmtime_caller_context(call->caller));
+    return !call->trap;
 }
 
 /* ---- Arguments and results ---- */
@@ -427,12 +430,12 @@ static wasm_trap_t *trampoline(void *env, wasmtime_caller_t *caller, wasmtime_va
     (void)count;
     if (!call.wasi) /* Python refuses such a store earlier, unless the function came by another way */
         return trap_saying("this store has no WASI");
-    if (!wrt_call_look(&call))
-        return call.trap;
+    wasm_trap_t *over = wrt_limits_look(store->epochs);
+    if (over)
+        return over;
     call.wasi->epochs = store->epochs;
     uint16_t error = function->run(&call, slots);
-    wasm_trap_t *over = wrt_limits_look(store->epochs);
-    if (over) { /* it counts for more than an exit */
+    if ((over = wrt_limits_look(store->epochs))) { /* it counts for more than an exit */
         if (call.trap)
             wasm_trap_delete(call.trap);
         return over;

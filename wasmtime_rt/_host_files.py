@@ -16,7 +16,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
-from ._path_walk import BelowWritable, HostPath, follow
+from ._path_walk import BelowWritable, HostPath, Private, follow
 from .errors import LimitError
 
 MAX_SOURCE = 1 << 30
@@ -82,14 +82,36 @@ def open_folder(path: HostPath, below: Sequence[HostPath] = ()) -> int:
         ValueError: If the path has a NUL.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    shown = os.fspath(path)  # of a number, the descriptor would be opened again
     if not below:
-        return os.open(path, flags)
+        return os.open(shown, flags)
     place = follow(path, BelowWritable(below))
     try:
         return os.open(place.name, flags | (0 if place.follows else os.O_NOFOLLOW), dir_fd=place.folder)
     except OSError as problem:
-        problem.filename = os.fspath(path)
+        problem.filename = shown
         raise
+    finally:
+        place.close()
+
+
+def open_private_folder(path: HostPath, *, make: bool) -> int:
+    """Open a folder that nobody but this user and root can change, nor the way to it: see `Private`.
+
+    Args:
+        path: The folder, as an absolute path.
+        make: Whether to make it, and the folders above it, for this user alone, if they are missing.
+
+    Returns:
+        A descriptor.
+
+    Raises:
+        OSError: If it is missing or another user can change it; the text tells which folder and why.
+        ValueError: If the path has a NUL.
+    """
+    place = follow(path, Private(make=make))
+    try:
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=place.folder)
     finally:
         place.close()
 

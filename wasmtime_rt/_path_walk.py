@@ -42,6 +42,8 @@ class Link(NamedTuple):
 class Rule:
     """What a path has to fulfil on its way: nothing, in this class."""
 
+    #: Whether the last component is a folder to enter, too.
+    enters_last = False
     #: Whether to make folders that are missing.
     makes_folders = False
 
@@ -89,7 +91,10 @@ class Private(Rule):
     folder must not be writable for any other in either way.
     """
 
-    makes_folders = True
+    enters_last = True
+
+    def __init__(self, *, make: bool) -> None:
+        self.makes_folders = make
 
     def enter(self, folder: int, shown: str, *, is_last: bool) -> None:
         """Refuse a folder that another user owns or may write."""
@@ -171,8 +176,8 @@ class Place:
 def follow(path: HostPath, rule: Rule) -> Place:
     """Return where ``path`` ends, after ``rule`` has judged each folder and link on the way.
 
-    The last component is looked at, but not opened. It may be missing. It is not a link, unless the place
-    says that the kernel has to follow it.
+    Unless the rule enters it, the last component is looked at, but not opened. It may be missing. It is not a
+    link, unless the place says that the kernel has to follow it.
 
     Args:
         path: A path, absolute or relative.
@@ -202,7 +207,7 @@ def follow(path: HostPath, rule: Rule) -> Place:
                         os.mkdir(name, 0o700, dir_fd=place.folder)
                     todo.append(name)
                     continue
-                if todo:
+                if todo or rule.enters_last:
                     raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown) from None
                 place.name = name
                 break
@@ -220,7 +225,7 @@ def follow(path: HostPath, rule: Rule) -> Place:
                 opened = os.open(name, _FOLDER, dir_fd=place.folder)
                 place.go(opened, _ancestors(opened))
                 continue
-            if not todo and not rule.makes_folders:
+            if not todo and not rule.enters_last:
                 place.name = name
                 break
             opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
@@ -277,6 +282,18 @@ def _ancestors(folder: int) -> list[Identity]:
     finally:
         above.close()
     return found[::-1]
+
+
+def ancestors_of(path: HostPath) -> list[Identity]:
+    """The folders above ``path``, from the root on, and itself if it is a folder; those that exist."""
+    text = os.path.realpath(os.fsdecode(os.fspath(path)))
+    while not os.path.isdir(text):
+        text = os.path.dirname(text)
+    folder = Place(os.open(text, _FOLDER), [])
+    try:
+        return _ancestors(folder.folder)
+    finally:
+        folder.close()
 
 
 def _shown(folder: int) -> str:

@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
@@ -584,10 +583,6 @@ class Sandbox(WasmtimeResource):
             if isinstance(output, str) and output == "capture":
                 captured = program._captured[name] = _Captured()
                 program._outputs[name] = captured.into
-        if isinstance(stdin, os.PathLike):
-            with contextlib.suppress(OSError):
-                if stat.S_ISFIFO(os.stat(stdin).st_mode):
-                    raise ValueError(f"stdin: expected a file, got the pipe {os.fspath(stdin)!r}: open it")
         wasi = WasiConfig(
             argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
             env={} if env is None else env,
@@ -752,12 +747,12 @@ def _read(program: Any, max_size: int | None) -> bytes:
 
         program = Path(program)
     if isinstance(program, os.PathLike):
-        _check_size(os.stat(program).st_size, max_size)
+        wasm = read_source(program, max_size)
     elif isinstance(program, (bytes, bytearray, memoryview)):
         _check_size(len(program), max_size)
+        wasm = read_source(program)
     else:
         raise TypeError(f"program: expected a path, bytes or a WasmModule, got {type(program).__name__}")
-    wasm = read_source(program)
     _check_size(len(wasm), max_size)
     return wasm
 

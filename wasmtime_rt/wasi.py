@@ -11,11 +11,13 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, Union
 
+from ._cache_folder import check_mount
 from ._exact import exact_bytes, utf8
+from ._host_files import open_folder, open_input, open_output
 from ._lowlevel import NULL, ffi, lib, own, owning
 from ._record import Record
 from .errors import WasmtimeError
@@ -220,6 +222,19 @@ def _nothing() -> None:
     pass
 
 
+@contextlib.contextmanager
+def _opened(open_: Callable[[], int], otherwise: str) -> Iterator[bytes]:
+    """A name for what ``open_`` opens, which the engine opens again."""
+    try:
+        opened = open_()
+    except OSError as problem:
+        raise WasmtimeError(f"{otherwise}: {problem}") from None
+    try:
+        yield f"/proc/self/fd/{opened}".encode()
+    finally:
+        os.close(opened)
+
+
 class WasiStreams:
     """A `WasiConfig` made real for one store: the C configuration, and the sinks that Python drains."""
 
@@ -231,6 +246,7 @@ class WasiStreams:
         self.may_need_threads = (
             bool(config.preopens) or config.stdin == "inherit" or isinstance(config.stdin, os.PathLike)
         )
+        self._below = [host.path for host in config.preopens.values() if isinstance(host, WritableDir)]
         self._config = ffi.gc(lib.wasi_config_new(), lib.wasi_config_delete)
         self._set_strings(config)
         self._set_input(config.stdin)
@@ -269,8 +285,10 @@ class WasiStreams:
         if isinstance(source, str):
             lib.wasi_config_inherit_stdin(self._config)
         elif isinstance(source, os.PathLike):
-            if not lib.wasi_config_set_stdin_file(self._config, _path(source, "stdin")):
-                raise WasmtimeError(f"stdin: {os.fspath(source)!r} cannot be read")
+            wrong = f"stdin: {os.fspath(source)!r} cannot be read"
+            with _opened(lambda: open_input(source, "stdin", self._below), wrong) as name:
+                if not lib.wasi_config_set_stdin_file(self._config, name):
+                    raise WasmtimeError(wrong)
         else:
             data = source.read() if hasattr(source, "read") else source
             if not isinstance(data, (bytes, bytearray, memoryview)):
@@ -286,12 +304,9 @@ class WasiStreams:
             getattr(lib, f"wasi_config_inherit_{name}")(self._config)
         elif not isinstance(output, os.PathLike):
             self._writers.append((self._sink(name, -1), *_writer(output)))
-        elif self._limit is None:
-            if not getattr(lib, f"wasi_config_set_{name}_file")(self._config, _path(output, name)):
-                raise WasmtimeError(f"{name}: {os.fspath(output)!r} cannot be written")
         else:
             try:
-                self._sink(name, os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
+                self._sink(name, open_output(output, name, self._below))
             except OSError as problem:
                 raise WasmtimeError(f"{name}: {os.fspath(output)!r} cannot be written: {problem}") from None
 
@@ -305,10 +320,22 @@ class WasiStreams:
 
     def _preopen(self, guest: str, host: HostDir) -> None:
         writable = isinstance(host, WritableDir)
-        where = f"folder of the guest {guest!r}"
-        path = _path(host.path if isinstance(host, WritableDir) else host, where)
-        if not lib.wasi_config_preopen_dir(self._config, path, utf8(guest), writable):
-            raise WasmtimeError(f"{where}: {path.decode()!r} is no folder that can be opened")
+        path = host.path if isinstance(host, WritableDir) else host
+        wrong = f"folder of the guest {guest!r}: {os.fspath(path)!r} is no folder that can be opened"
+
+        def open_() -> int:
+            opened = open_folder(path, self._below)
+            try:
+                if writable:
+                    check_mount(opened, os.fspath(path))
+            except BaseException:
+                os.close(opened)
+                raise
+            return opened
+
+        with _opened(open_, wrong) as name:
+            if not lib.wasi_config_preopen_dir(self._config, name, utf8(guest), writable):
+                raise WasmtimeError(wrong)
 
     @property
     def truncated(self) -> tuple[str, ...]:

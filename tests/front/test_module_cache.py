@@ -232,13 +232,15 @@ def test_what_is_larger_than_the_cache_is_not_kept(engine, tmp_path):
 def test_temporary_files_of_the_dead_go(engine, cache):
     cache.load(engine, ANSWER)
     folder = Path(cache.folder)
-    abandoned, busy = folder / "old.writing", folder / "new.writing"
-    for path in (abandoned, busy):
+    abandoned, busy, others = (folder / f"{name * 32}.writing" for name in "abx")
+    for path in (abandoned, busy, others):
         path.write_text("half")
-    os.utime(abandoned, (1, 1))
+    for path in (abandoned, others):
+        os.utime(path, (1, 1))
     cache.load(engine, OTHER)
     assert not abandoned.exists()
     assert busy.exists()
+    assert others.exists()
 
 
 def test_modules_outlive_their_entries(engine, cache):

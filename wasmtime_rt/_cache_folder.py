@@ -39,7 +39,7 @@ def check_mount(opened: int, shown: str) -> None:
     for folder in (*_folders, *(() if default is None else (default,))):
         if mounted in ancestors_of(folder):
             raise ValueError(
-                f"mounts: the program could write {shown!r}, which holds the cache {folder!r} of compiled code: "
+                f"mounts: the program could write {shown!r}, which holds the code cache {folder!r}: "
                 f"mount another folder, or set {_VARIABLE} to a folder elsewhere, or to off"
             )
 

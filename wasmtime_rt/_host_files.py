@@ -11,6 +11,7 @@ then. Descriptors keep ``O_NONBLOCK``. It changes nothing for files of a file sy
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
@@ -155,6 +156,69 @@ def read_descriptor(
     if not left:
         raise LimitError(f"{limit}: {shown!r} has more than {most} bytes", limit)
     return b"".join(pieces)
+
+
+def write_file(path: HostPath, what: str, data: bytes, mode: int = 0o666) -> None:
+    """Write a file as a whole: beside its place, and renamed then.
+
+    So nobody sees half of it, a program that has the old file mapped keeps it, and a link with that name is
+    replaced, not followed. An existing file keeps its permissions, as far as ``mode`` has them.
+
+    Args:
+        path: The file.
+        what: What the file is, for messages.
+        data: Its content.
+        mode: The permissions of a new file, from which the umask takes some.
+
+    Raises:
+        OSError: If it cannot be written, or is a folder.
+        ValueError: If it is neither a regular file nor ``/dev/null``.
+    """
+    shown = os.fsdecode(os.fspath(path))
+    permissions = None
+    with contextlib.suppress(FileNotFoundError):
+        status = os.stat(shown)
+        _check_kind(status, shown, what, "write the standard output, and redirect it")
+        if is_null(status):
+            return
+        permissions = stat.S_IMODE(status.st_mode) & mode
+    folder, name = os.path.split(shown)
+    if not name:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), shown)
+    temporary = os.path.join(folder, f".{os.urandom(8).hex()}.writing")
+    try:
+        opened = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | _SAFE, mode)
+        try:
+            with open(opened, "wb") as file:
+                if permissions is not None:
+                    os.fchmod(opened, permissions)
+                file.write(data)
+            os.replace(temporary, shown)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                os.unlink(temporary)
+            raise
+    except OSError as problem:
+        problem.filename, problem.filename2 = shown, None
+        raise
+
+
+class Descriptor:
+    """A descriptor that is closed when nothing refers to it any more."""
+
+    __slots__ = ("number",)
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+
+    def close(self) -> None:
+        """Close it."""
+        number, self.number = self.number, -1
+        if number >= 0:
+            os.close(number)
+
+    def __del__(self) -> None:
+        self.close()
 
 
 def _open(path: HostPath, flags: int, what: str, below: Sequence[HostPath], instead: str) -> int:

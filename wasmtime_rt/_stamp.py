@@ -161,7 +161,10 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
             {name: TableLimits(*limits) for name, limits in told["exported_tables"].items()},
             told["passed_on"],
         )
-        return Stamp(content_size, digest, told["engine"], told["settings"], shape, told.get("source"))
+        engine, settings, source = told["engine"], told["settings"], told.get("source")
+        if not all(isinstance(text, str) for text in (engine, source or "", *settings.values())):
+            raise TypeError
+        return Stamp(content_size, digest, engine, settings, shape, source)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise DeserializeError(f"{where}: its stamp was not written by this package") from None
 

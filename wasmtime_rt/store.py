@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _hot  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
@@ -124,6 +124,7 @@ class WasmStore(AbstractStore):
     _core: Any = StoreCore()  # one that admits nobody, until it is initialised
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
+    _writable_folders: Sequence[str] = ()  # by WASI programs
     _limits: StoreLimits | None = None
     _stand_ins = 0  # instances that stand for what Python made: see `_counting`
     _keeps_gil = False
@@ -194,7 +195,7 @@ class WasmStore(AbstractStore):
         streams = WasiStreams(wasi)
         with self._core as context:
             check(lib.wasmtime_context_set_wasi(context, streams.take_config()))
-            self._wasi = streams
+            self._wasi, self._writable_folders = streams, wasi._writable_folders()
             self._core.runs_wasi |= isinstance(wasi.stdin, os.PathLike)
             self._core.needs_threads |= streams.may_need_threads
             self._core.on_leave = streams.drain
@@ -379,8 +380,10 @@ class WasmStore(AbstractStore):
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``; or
                 another profile of this store is running.
             WrongEngineError: A module was compiled by another engine.
-            ValueError: The interval is out of range.
-            OSError: The file cannot be written.
+            ValueError: The interval is out of range, or ``path`` names a pipe or a device other than
+                ``/dev/null``.
+            OSError: The file cannot be written, or a link leads to it from a folder that the store's
+                programs may write.
 
         C API: ``wasmtime_guestprofiler_*``, ``wasmtime_store_epoch_deadline_callback``.
         """

@@ -190,6 +190,9 @@ class WasiConfig(Record):
     def _arguments(self) -> Sequence[str]:
         return sys.argv if self.argv == "inherit" else self.argv
 
+    def _writable_folders(self) -> list[str]:
+        return [host.path for host in self.preopens.values() if isinstance(host, WritableDir)]
+
     def _variables(self) -> Mapping[str, str]:
         env = self.env
         return _inherited(os.environ) if isinstance(env, str) else env
@@ -246,7 +249,7 @@ class WasiStreams:
         self.may_need_threads = (
             bool(config.preopens) or config.stdin == "inherit" or isinstance(config.stdin, os.PathLike)
         )
-        self._below = [host.path for host in config.preopens.values() if isinstance(host, WritableDir)]
+        self._below = config._writable_folders()
         self._config = ffi.gc(lib.wasi_config_new(), lib.wasi_config_delete)
         self._set_strings(config)
         self._set_input(config.stdin)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
+from ._importing import Importing
 from ._path_walk import ancestors_of, identity
 
 _VARIABLE = "WASMTIME_RT_CACHE"
@@ -37,7 +38,11 @@ def check_mount(opened: int, shown: str) -> None:
     """
     mounted, default = identity(os.fstat(opened)), default_folder()
     for folder in (*_folders, *(() if default is None else (default,))):
-        if mounted in ancestors_of(folder):
+        try:
+            above = ancestors_of(folder)
+        except (OSError, ValueError):  # which can be used as a cache neither
+            continue
+        if mounted in above:
             raise ValueError(
                 f"mounts: the program could write {shown!r}, which holds the code cache {folder!r}: "
                 f"mount another folder, or set {_VARIABLE} to a folder elsewhere, or to off"
@@ -49,10 +54,25 @@ def default_folder() -> str | None:
     told = os.environ.get(_VARIABLE)
     if told:  # a relative path is off: it would take machine code from wherever the program was started
         return None if told.lower() in _OFF or not os.path.isabs(told) else os.path.abspath(told)
-    if sys.platform == "darwin":
-        base = "~/Library/Caches"
-    else:
-        told = os.environ.get("XDG_CACHE_HOME", "")
-        base = told if os.path.isabs(told) else "~/.cache"
-    base = os.path.expanduser(base)
-    return os.path.abspath(os.path.join(base, "wasmtime_rt")) if os.path.isabs(base) else None
+    base = os.environ.get("XDG_CACHE_HOME", "")
+    if not os.path.isabs(base):
+        home = _home()
+        if home is None:
+            return None
+        base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
+    return os.path.abspath(os.path.join(base, "wasmtime_rt"))
+
+
+def _home() -> str | None:
+    """The home of this user: what ``HOME`` says, if that is an absolute path, or else the system."""
+    home = os.environ.get("HOME", "")
+    if os.path.isabs(home):
+        return home
+    with Importing():
+        import pwd  # noqa: PLC0415  rarely needed
+
+    try:
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    except KeyError:
+        return None
+    return home if os.path.isabs(home) else None

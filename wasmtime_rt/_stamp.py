@@ -162,7 +162,9 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
             told["passed_on"],
         )
         engine, settings, source = told["engine"], told["settings"], told.get("source")
-        if not all(isinstance(text, str) for text in (engine, source or "", *settings.values())):
+        if not all(
+            isinstance(text, str) for text in (engine, "" if source is None else source, *settings.values())
+        ):
             raise TypeError
         return Stamp(content_size, digest, engine, settings, shape, source)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _fast  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
@@ -123,6 +123,7 @@ class WasmStore(AbstractStore):
     _core: Any = StoreCore()  # one that admits nobody, until it is initialised
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
+    _writable_folders: Sequence[str] = ()  # by WASI programs
     _limits: StoreLimits | None = None
     _stand_ins = 0  # instances that stand for what Python made: see `_counting`
     _keeps_gil = False
@@ -190,7 +191,7 @@ class WasmStore(AbstractStore):
             if self._core.depth > 1:
                 raise StoreBusyError(f"set_wasi: a call is running in store {self._core.number}")
             streams.give_to(self._core)
-            self._wasi = streams
+            self._wasi, self._writable_folders = streams, wasi._writable_folders()
             self._core.on_leave = streams.drain
 
     @property
@@ -377,8 +378,10 @@ class WasmStore(AbstractStore):
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``; or
                 another profile of this store is running.
             WrongEngineError: A module was compiled by another engine.
-            ValueError: The interval is out of range.
-            OSError: The file cannot be written.
+            ValueError: The interval is out of range, or ``path`` names a pipe or a device other than
+                ``/dev/null``.
+            OSError: The file cannot be written, or a link leads to it from a folder that the store's
+                programs may write.
 
         C API: ``wasmtime_guestprofiler_*``, ``wasmtime_store_epoch_deadline_callback``.
         """

@@ -354,20 +354,6 @@ static bool interrupt(wrt_epochs_t *epochs) {
     return true;
 }
 
-wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs) {
-    wasmtime_error_t *over;
-    if (!epochs || (READ(epochs->limit) == NEVER && !READ(epochs->interrupted)) || !(over = is_over(epochs, now())))
-        return NULL;
-    wasm_byte_vec_t text;
-    wasmtime_error_message(over, &text);
-    wasm_trap_t *trap = wasmtime_trap_new(text.data, text.size);
-    wasm_byte_vec_delete(&text);
-    wasmtime_error_delete(over);
-    return trap;
-}
-
-uint64_t wrt_limits_end(const wrt_epochs_t *epochs) { return epochs ? READ(epochs->limit) : NEVER; }
-
 /* ---- Calls that run ---- */
 
 static void leave(wrt_epochs_t *epochs) {

@@ -138,13 +138,12 @@ def declarations(header: Path, seen: set[Path] | None = None) -> str:
 ffi = FFI()
 ffi.cdef(declarations(ROOT / "include" / "wasmtime.h"))
 ffi.cdef(declarations(NATIVE / "native.h"))
-ffi.cdef((NATIVE / "callbacks.cdef").read_text())
 #: cffi drops the GIL around every call. What is quick, runs no WebAssembly and takes locks of the engine
 #: keeps it, so that no fork comes in between, whose child would find the lock taken: see
 #: ``_native/threads.c``. These are parts of the names of such functions.
 KEEPS_GIL = (
     *("type", "func_new", "ref_pre_", "module_imports", "module_exports", "module_clone", "module_delete"),
-    *("linker_new", "linker_clone", "linker_delete", "linker_define", "linker_get", "linker_instantiate_pre"),
+    *("linker_new", "linker_clone", "linker_delete", "linker_define", "wasi_define", "linker_get", "linker_instantiate_pre"),
     *("instance_pre_delete", "engine_clone", "engine_delete"),
 )
 PREAMBLE = f"""
@@ -164,10 +163,13 @@ ffi.set_source(
     "wasmtime_rt._ffi",
     PREAMBLE,
     sources=[
-        f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")
+        *(
+            f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")
+        ),
+        *(str(path.relative_to(ROOT)) for path in sorted(NATIVE.glob("wasi/*.c"))),
     ],
     depends=[
-        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("*.*")])
+        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("**/*.*")])
     ],
     include_dirs=[str(NATIVE)],
     extra_compile_args=STRICT,

@@ -44,7 +44,6 @@ COLOURS = {
     "c_loop": "#b0b6bf",
     "ours": "#2563eb",
     "ours_call": "#5b8def",
-    "ours_cffi": "#93b4f5",
     "ctypes_binding": "#d97706",
     "pywasm3": "#16856b",
     "bytearray": "#a855a0",
@@ -214,7 +213,7 @@ faster. Where there is no floor the figure itself is given. A dash: not offered,
   that C must do.
 - **C loop**: the same calls in a loop in C, timed there. This is the engine alone.
 - **ours**: `wasmtime_rt`, as `f(1, 2)`. **ours, f.call**: the same where the loop calls the method `f.call`
-  and not the object `f`. **ours, cffi**: its twin for debugging, `WASMTIME_RT_BACKEND=cffi`.
+  and not the object `f`.
 - **ctypes binding**: PyPI `wasmtime`, over the same version of the engine.
 - **wasm3**: PyPI `pywasm3`, a C extension around an interpreter. It never drops the GIL, which spares it that
   time in each call and costs it the second thread. Its guests run slower, which short calls do not show.
@@ -229,10 +228,10 @@ tells how quiet the machine was. The empty loop is subtracted before ratios are 
 stays on. Imports are whole processes, less one that does nothing; memory is the peak of the process, less
 what it had before.
 
-`map` goes over 1,048,576 rows; peers without one loop over fewer rows in Python, and the cffi twin takes
-fewer as well. `instantiate` counts everything until the store is gone; wasm3 has to parse its module each
-time, and the ctypes binding uses its prepared instances, which is the best that it has. In
-`string_round_trip` the floor is one C function for the whole trip, the others are three calls from Python.
+`map` goes over 1,048,576 rows; peers without one loop over fewer rows in Python. `instantiate` counts
+everything until the store is gone; wasm3 has to parse its module each time, and the ctypes binding uses its
+prepared instances, which is the best that it has. In `string_round_trip` the floor is one C function for the
+whole trip, the others are three calls from Python.
 `keep_gil_*` compare with a floor that keeps the GIL too.
 
 ## What to read out of it

@@ -30,12 +30,11 @@ PEERS = {
     "c_loop": "C loop",
     "ours": "ours",
     "ours_call": "ours, f.call",
-    "ours_cffi": "ours, cffi",
     "ctypes_binding": "ctypes binding",
     "pywasm3": "wasm3",
     "bytearray": "bytearray",
 }
-MUST_WORK = ("floor", "c_loop", "ours", "ours_call", "ours_cffi")
+MUST_WORK = ("floor", "c_loop", "ours", "ours_call")
 PASSES, SECONDS = 8, 0.1
 SMOKE_PASSES, SMOKE_SECONDS = 1, 0.01
 IMPORTS = 4
@@ -44,13 +43,11 @@ OURS = "from wasmtime_rt import WasmEngine, WasmInstance, WasmModule, WasmStore"
 IMPORTS_OF = {
     "import": {
         "ours": "import wasmtime_rt",
-        "ours_cffi": "import wasmtime_rt",
         "ctypes_binding": "import wasmtime",
         "pywasm3": "import wasm3",
     },
     "import_names": {
         "ours": OURS,
-        "ours_cffi": OURS,
         "ctypes_binding": "from wasmtime import Engine, Instance, Module, Store",
         "pywasm3": "from wasm3 import Environment, Runtime",
     },
@@ -59,17 +56,15 @@ IMPORTS_OF = {
 Figures = dict[str, Any]
 
 
-def _environment(peer: str, folder: Path) -> dict[str, str]:
-    """A process's environment: the backend, and a cache of bytecode that serves all peers alike."""
+def _environment(folder: Path) -> dict[str, str]:
+    """A process's environment, with a cache of bytecode that serves all peers alike."""
     kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    backend = {"ours": "c", "ours_call": "c", "ours_cffi": "cffi"}.get(peer)
-    kept |= {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
-    return kept | ({"WASMTIME_RT_BACKEND": backend} if backend else {})
+    return kept | {"PYTHONPYCACHEPREFIX": str(folder / "bytecode")}
 
 
 def measure(peer: str, workload: Workload, module: Path, seconds: float) -> Figures:
     """One pass: the figures of one workload of one peer, or why there are none."""
-    environment = _environment(peer, module.parent)
+    environment = _environment(module.parent)
     if workload.shape == "import":
         return measure_import(
             IMPORTS_OF[workload.name].get(peer), peer, environment, 1 if seconds == SMOKE_SECONDS else IMPORTS

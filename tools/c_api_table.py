@@ -50,13 +50,26 @@ COMPOSED = {
 
 #: What is called, where no name in the code tells.
 CALLS = {
-    "instance_pre.WasmInstancePre.instantiate": ["instantiate_prepared"],
-    "linker.WasmLinker.instantiate": ["instantiate_prepared"],
     "linker.WasmLinker.define": ["CLinker"],  # what is defined, when a module is prepared with it
     "_preparing.CLinker.__init__": ["Hosts.define"],
     "config.PoolingConfig": ["_write_pooling"],
-    "errors.WasmException": ["_throw"],
-    "store.WasmStore.interrupt": ["_Guard.interrupt"],
+    "errors.WasmException": ["_throw", "failure"],
+    "store.WasmStore.interrupt": ["Guard.interrupt"],
+    "tag.WasmTag": ["_from_c"],
+}
+
+#: What runs in C for a part of the package, by way of the accelerator: no code in Python names it.
+IN_C = {
+    "_guard.Guard.open": ["guard_open", "new_epochs", "wrt_store_delete"],
+    "_guard.Guard.interrupt": ["guard_interrupt"],
+    "errors.WasmTrap": ["trap"],
+    "_fast.new_host_function": ["host_define"],
+    "_fast.instantiate": ["instance_new"],
+    "func.WasmFunc": ["host_define", "run_raw"],
+    "func.WasmFunc.map": ["function_map"],
+    "instance_pre.WasmInstancePre.instantiate": ["instance_new_prepared"],
+    "linker.WasmLinker.instantiate": ["instance_new_prepared"],
+    "memory.WasmMemory.view": ["memory_get_buffer"],
 }
 
 #: Why nothing reaches a function: a key, the reason, and patterns of names. The first that fits counts.
@@ -223,6 +236,7 @@ def c_functions() -> dict[str, tuple[str, set[str]]]:
     found: dict[str, tuple[str, set[str]]] = {}
     for path in sorted((PACKAGE / "_native").rglob("*.[ch]")):
         code = re.sub(r'/\*.*?\*/|"(?:\\.|[^"\\\n])*"', " ", path.read_text(), flags=re.DOTALL)
+        code = re.sub(r"__attribute__\(\(.*?\)\) ", "", code)
         for head in re.finditer(r"^\w[^;{}#=]*?(\w+)\(([^;{}]*)\) \{", code, flags=re.MULTILINE):
             one_line = code[head.end()] != "\n"
             end = code.index("}\n" if one_line else "\n}", head.end())
@@ -341,6 +355,10 @@ class Package:
         seen.add(name)
         return {found for inner in self.c[name][1] for found in self._below(inner, seen)}
 
+    def in_accelerator(self, part: Part) -> set[str]:
+        """The engine's functions that the accelerator uses for ``part``."""
+        return {found for name in IN_C.get(repr(part), ()) for found in self.reached_by_c[name]}
+
     def own(self, part: Part) -> set[str]:
         """The engine's functions that the code of ``part`` itself uses."""
         return {found for name in part.lib for found in self.reached_by_c.get(name, {name} & self.exported)}
@@ -363,7 +381,7 @@ class Package:
             here = waiting.pop()
             if id(here) not in seen:
                 seen.add(id(here))
-                found |= self.own(here)
+                found |= self.own(here) | self.in_accelerator(here)
                 if id(here) not in self._next:
                     self._next[id(here)] = self._followed(here)
                 waiting += self._next[id(here)]

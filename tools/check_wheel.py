@@ -34,7 +34,7 @@ def problems(wheel: Path) -> Iterator[str]:
 
 def _content(names: list[str]) -> Iterator[str]:
     for name in names:
-        if name.endswith((".c", ".h", ".cdef", ".o", ".pyc")) or "/_native/" in name:
+        if name.endswith((".c", ".h", ".o", ".pyc")) or "/_native/" in name:
             yield f"{name} is of no use in a wheel"
         if not name.startswith("wasmtime_rt"):
             yield f"{name} is outside of the package"

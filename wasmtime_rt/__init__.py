@@ -13,7 +13,7 @@ store; its exports are functions, memories, globals and tables::
 """
 
 from ._importing import Importing as _Importing  # the first, since it watches over the others
-from ._lowlevel import backend, engine_version
+from ._lowlevel import engine_version
 from ._version import __version__
 
 TYPE_CHECKING = False  # as in `typing`, which takes its time to import
@@ -191,7 +191,6 @@ if not TYPE_CHECKING:
 __all__ = [
     # What runs
     "__version__",
-    "backend",
     "engine_version",
     # Engine, store, module, instance
     "ModuleCache",

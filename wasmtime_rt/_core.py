@@ -8,48 +8,11 @@ deleted with the last of them, on no particular occasion, since its deletion cal
 
 from __future__ import annotations
 
-import threading
 from typing import Any
 
-from ._guard import Guard, guards, heap_full
+from ._guard import Guard, heap_full
 from ._lowlevel import ffi, lib
-from .errors import MemoryViewError, StoreBusyError, WasmtimeError
-
-
-class _Lost(threading.local):
-    """An exception that struck outside of a host function's own ``try``: between two bytecodes of ours."""
-
-    raised: BaseException | None = None
-
-
-lost = _Lost()
-
-
-def _wrt_python_serve(store: int) -> int:
-    """The twin's way to let Python handle its signals, which it does wherever a loop starts over."""
-    try:
-        for _ in range(2):
-            pass
-    except BaseException as raised:  # noqa: BLE001  it comes out of the call that is running
-        core_of(store).raised = raised
-        return 0
-    return 1
-
-
-def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:
-    lost.raised = raised
-    return 0
-
-
-ffi.def_extern(name="wrt_python_serve", error=0, onerror=_keep_lost)(_wrt_python_serve)
-
-
-def core_of(number: int) -> StoreCore:
-    """The core whose number a host function call in pure cffi carries; its call keeps it alive."""
-    core: StoreCore | None = guards[number]()
-    if core is None:  # pragma: no cover  a call is running in it
-        raise WasmtimeError(f"store {number} is gone")
-    return core
+from .errors import MemoryViewError, StoreBusyError
 
 
 class StoreCore(Guard):
@@ -70,8 +33,7 @@ class StoreCore(Guard):
     def take_raised(self) -> BaseException | None:
         """The exception that a host function left for the call that is ending, which is now its owner."""
         raised, self.raised = self.raised, None
-        stray, lost.raised = lost.raised, None
-        return raised if raised is not None else stray
+        return raised
 
     # ---- Host objects
 

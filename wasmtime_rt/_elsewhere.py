@@ -29,7 +29,7 @@ _DONE, _INVALID, _NO_MEMORY, _REFUSED = b"=", b"!", b"m", b"?"
 #: What the child gets of the environment: what the loader and our own libraries look at.
 _NEEDED = (
     *("LD_LIBRARY_PATH", "LD_PRELOAD", "ASAN_OPTIONS", "SYSTEMROOT"),
-    *("RAYON_NUM_THREADS", "RUST_MIN_STACK", "WASMTIME_RT_BACKEND"),
+    *("RAYON_NUM_THREADS", "RUST_MIN_STACK"),
 )
 #: What the engine says, or leaves on the standard error, where there is no memory.
 _NO_ROOM = ("memory allocation of ", "Cannot allocate memory", "mmap failed", "out of memory", "MemoryError")

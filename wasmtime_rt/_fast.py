@@ -12,10 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from . import _convert, _deadline, _messages
 from ._abstract import WasmtimeValue
-from ._backend import accel
 from ._convert import from_val, to_val
 from ._failure import explained, failure
-from ._lowlevel import NULL, Handle, address_of, ffi, lib
+from ._lowlevel import NULL, Handle, accel, address_of, ffi, lib
 from .annotations import with_caller
 from .errors import WasmException
 from .types import WasmFuncType, WasmValType
@@ -23,9 +22,6 @@ from .values import Where, arguments, number
 
 if TYPE_CHECKING:
     from .store import WasmStore
-
-if accel is None:
-    raise ImportError("the accelerator is off: see _backend")
 
 _NUMBER_KINDS = {"i32": 0, "i64": 1, "f32": 2, "f64": 3, "v128": 4}
 _FUNC, _EXTERN, _OTHER = 5, 6, 7
@@ -50,6 +46,8 @@ class Function(accel.Function):  # type: ignore[misc]  # made at run time
     """A function in a store, bound to its signature; the public classes derive from it."""
 
     __slots__ = ()
+    _name: str
+    _store: WasmStore
 
     def __init_subclass__(cls) -> None:
         accel.use_vectorcall(cls)
@@ -76,6 +74,8 @@ class Caller(accel.Caller):  # type: ignore[misc]  # made at run time
     """Who calls a host function, while that runs; the public class derives from it, and is what they get."""
 
     __slots__ = ()
+    _address: int
+    _store: WasmStore | None
 
     def __init_subclass__(cls) -> None:
         accel.register("caller_class", cls)

@@ -1,29 +1,21 @@
 """The guard: who is inside a store. One thread at a time, and that thread as often as it likes.
 
 Entering is a ``with`` block that yields the context; what runs WebAssembly enters by `Guard.running`,
-which also asks for enough stack. ``Guard`` is the accelerator's class, or its twin below, which an
-exception out of a signal handler can catch between two bytecodes: another reason to debug with it only.
+which also asks for enough stack. ``Guard`` is a class of the accelerator; its Python functions are here.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
-import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from ._backend import accel
-from ._lowlevel import NULL, address_of, ffi, lib
-from ._process import WASI_STAYED_BEHIND, check_threads, wasi_is_gone
+from ._lowlevel import accel, address_of, ffi, lib
 from .errors import ForkError, StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-#: Why a guard is lost.
-_IN_USE, _MAY_CALL_WASI = 1, 2
+    from collections.abc import Callable
+    from contextlib import AbstractContextManager
 
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
 STACK_MARGIN = 256 * 1024
@@ -38,10 +30,10 @@ def thread_name(ident: int) -> str:
 def refuse(guard: Any) -> NoReturn:
     """Raise why ``guard`` admits nobody now."""
     if guard.lost:
-        why = f"store {guard.number} cannot be used in this process, which was forked "
-        if guard.lost == _IN_USE:
-            raise ForkError(why + "while another thread was in the store")
-        raise ForkError(why + WASI_STAYED_BEHIND)
+        raise ForkError(
+            f"store {guard.number} cannot be used in this process, which was forked while another thread was "
+            "in the store"
+        )
     if guard.closed and not guard.number:
         raise StoreClosedError("this WasmStore was never initialised: call super().__init__()")
     if guard.closed:
@@ -71,325 +63,107 @@ def heap_full() -> NoReturn:
     )
 
 
-if accel is None and lib.wrt_imported_before():
-    # C calls the twin with numbers of stores, which another twin has given too.
-    raise ImportError(
-        "wasmtime_rt was imported in this process before: the pure-cffi backend cannot begin anew"
-    )
-
-_tokens, _numbers = itertools.count(1), itertools.count(1)
-
-#: The guards by number, by which a host function call in pure cffi finds its own.
-guards: dict[int, weakref.ref[Any]] = {}
+def no_ticker() -> NoReturn:
+    """Raise that no thread can be started to keep the time."""
+    raise WasmtimeError("no thread can be started to keep the time")
 
 
-class _Running:
-    """An entry into a store that runs WebAssembly."""
+if TYPE_CHECKING:
 
-    __slots__ = ("_guard", "_outer", "_store")
+    class Guard:
+        """The accelerator's guard, as the type checker sees it: see ``accel/guard.c``.
 
-    def __init__(self, guard: _Guard, store: object) -> None:
-        self._guard, self._store = guard, store
-
-    def __enter__(self) -> Any:
-        guard = self._guard
-        context = guard.__enter__()
-        try:
-            # Nested activations share the limit that the outermost one set.
-            needed = STACK_MARGIN if guard._activations else guard._max_wasm_stack + STACK_MARGIN
-            left = lib.wrt_stack_left()
-            if left < needed:
-                small_stack(needed, left)
-            if not guard._activations:
-                lib.wrt_signals_look()
-                if guard.needs_threads:
-                    check_threads()
-        except BaseException:
-            guard.__exit__(None, None, None)
-            raise
-        guard._activations += 1
-        self._outer, guard.caller = guard.caller, self._store
-        if guard._activations == 1 and guard._epochs is not None:
-            lib.wrt_epochs_enter(guard._epochs)
-        return context
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        if self._guard._activations == 1 and self._guard._epochs is not None:
-            lib.wrt_epochs_leave(self._guard._epochs)
-        self._guard._activations -= 1
-        self._guard.caller = self._outer
-        self._guard.__exit__(exc_type, exc, tb)
-
-
-class _Guard:
-    """The twin of the accelerator's guard.
-
-    Attributes:
-        caller: The public store of the innermost call.
-        closed: Whether entries are refused for good.
-        lost: Whether a fork was the reason, and which: see `_lose_by_fork`.
-        needs_threads: Whether WASI in the store may need a thread, for files.
-        runs_wasi: Whether functions of WASI are in the store.
-        raised: The exception of the host function that failed last, until its call returns.
-        on_leave: Called when the outermost entry ends, for what must be looked at after each call.
-        hosts: Host functions by number.
-        objects: Host objects by the key that their externref carries.
-        number: The store's number: no two stores of a process have the same.
-        engine: The ``wasm_engine_t *`` that it was made with, which it keeps.
-        fuel_given: Units of fuel that the store has been given in all.
-        abandoned: How many calls have ended in the middle of WebAssembly: see `_failure`.
-        depth: Entries of the thread that is inside.
-        owner_thread: That thread, or 0.
-    """
-
-    __slots__ = (
-        "__weakref__",
-        "_activations",
-        "_context",
-        "_epochs",
-        "_last_key",
-        "_lock",
-        "_max_wasm_stack",
-        "_refs",
-        "_store",
-        "_views",
-        "abandoned",
-        "caller",
-        "closed",
-        "depth",
-        "engine",
-        "fuel_given",
-        "hosts",
-        "lost",
-        "needs_threads",
-        "number",
-        "objects",
-        "on_leave",
-        "owner_thread",
-        "raised",
-        "runs_wasi",
-    )  # fmt: skip
-    caller: Any
-    closed: bool
-    lost: int
-    needs_threads: bool
-    runs_wasi: bool
-    depth: int
-    engine: Any
-    fuel_given: int
-    abandoned: int
-    number: int
-    hosts: dict[int, Any]
-    objects: dict[int, object]
-    on_leave: Callable[[], None] | None
-    owner_thread: int
-    raised: BaseException | None
-
-    def __init__(self, *_args: object) -> None:
-        self.closed, self.lost, self.runs_wasi, self.needs_threads = True, 0, False, False
-        self.depth = self.owner_thread = self.number = self._activations = 0
-        self.raised = None
-        self.on_leave = None
-        self._lock = threading.RLock()
-        self._views: set[int] = set()
-        self._store: Any = None
-        self._epochs: Any = None
-        self._last_key = self.fuel_given = self.abandoned = 0
-        self.caller = None
-        self.objects = {}
-        self.hosts = {}
-
-    def open(self, engine: Any, _address: int, max_wasm_stack: int, clock: int) -> None:
-        """Make the C store of the engine, with the clock at an address or 0, and begin to admit."""
-        self.engine, self.number = engine, next(_numbers)
-        self._refs = refs = lib.wrt_host_refs_new()
-        store = lib.wasmtime_store_new(engine, ffi.cast("void *", self.number), NULL)
-
-        def delete(
-            store: Any, delete: Any = lib.wrt_store_delete, free: Any = lib.wrt_host_refs_delete
-        ) -> None:
-            delete(store)
-            free(refs)
-
-        self._store, self._context = ffi.gc(store, delete), lib.wasmtime_store_context(store)
-        if clock:
-            self._epochs = lib.wrt_epochs_new(store, ffi.cast("wrt_clock_t *", clock))
-            if self._epochs == NULL:
-                raise MemoryError
-        self._max_wasm_stack = max_wasm_stack
-        number = self.number
-        guards[number] = weakref.ref(self, lambda _: guards.pop(number, None))
-        self.closed = False
-
-    def __enter__(self) -> Any:
-        if self.runs_wasi and not self.lost and wasi_is_gone():  # a fork that Python does not know of
-            _lose_by_fork()
-        if not self._lock.acquire(blocking=False):
-            refuse(self)
-        self.depth += 1  # before it is looked at: a finalizer on this thread may close it in between
-        try:
-            if self.closed:
-                refuse(self)
-            if self.depth == 1:
-                self.owner_thread = threading.get_ident()
-                self.raised = None
-                if self.objects and lib.wrt_host_refs_any(self._refs):
-                    self.drop_objects()
-        except BaseException:
-            self._leave()
-            raise
-        return self._context
-
-    def __exit__(
-        self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None
-    ) -> None:
-        try:
-            if self.depth == 1 and self.on_leave is not None:
-                self.on_leave()
-        finally:
-            self._leave()
-
-    def _leave(self) -> None:
-        self.depth -= 1
-        if self.depth == 0:
-            self.owner_thread = 0
-            if self.closed:
-                self._let_go()
-        self._lock.release()
-
-    def _let_go(self) -> None:
-        self._store = self._epochs = self.on_leave = None
-        self.hosts.clear()
-        self.objects.clear()
-
-    def set_time_limit(self, began: int, ends: int) -> None:
-        """End what runs at this time of the monotonic clock, in nanoseconds."""
-        store, epochs = self._store, self._epochs
-        if store is not None and epochs is not None:  # and `store` keeps them while C works
-            lib.wrt_epochs_set_limit(epochs, began, ends)
-
-    def interrupt(self) -> bool:
-        """End the call that is running, and say whether there is one."""
-        store, epochs = self._store, self._epochs
-        return store is not None and epochs is not None and bool(lib.wrt_epochs_interrupt(epochs))
-
-    def next_key(self) -> int:
-        """A key for a host object."""
-        self._last_key += 1
-        return self._last_key
-
-    def drop_objects(self) -> None:
-        """Let go of host objects; the store's core knows how."""
-        raise NotImplementedError
-
-    def running(self, store: object) -> _Running:
-        """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
-        return _Running(self, store)
-
-    def give_up(self) -> None:
-        """Refuse further entries; the C store goes when no call and no view needs it."""
-        self.closed = True
-        if self._lock.acquire(blocking=False):  # else whoever is inside does it on the way out
-            if not self.depth:
-                self._let_go()
-            self._lock.release()
-
-    def check_lost(self) -> None:
-        """Refuse to run on where a host function has forked, and this is the child."""
-        if self.lost:
-            refuse(self)
-
-    @property
-    def store_address(self) -> int:
-        """Where the C store is, or 0."""
-        return 0 if self._store is None else address_of(self._store)
-
-    @property
-    def epochs_address(self) -> int:
-        """Where its epochs are, which live as long as it does, or 0."""
-        return 0 if self._epochs is None else address_of(self._epochs)
-
-    @property
-    def refs_address(self) -> int:
-        """Where its list of dropped host objects is."""
-        return address_of(self._refs)
-
-    @property
-    def views(self) -> int:
-        """How many buffers over memories of the store are alive."""
-        return len(self._views)
-
-    def export_view(self, data: Any) -> Any:
-        """``data``, a pointer into a memory that cannot move, as one that keeps the C store alive.
-
-        Only the C store: what a host function closes over may hold the view where the garbage collector
-        cannot see it, and must not keep itself alive.
+        Attributes:
+            closed: Whether entries are refused for good.
+            lost: Whether a fork was the reason.
+            raised: The exception of the host function that failed last, until its call returns.
+            on_leave: Called when the outermost entry ends, for what must be looked at after each call.
+            hosts: Host functions, by what finds them.
+            objects: Host objects by the key that their externref carries.
+            number: The store's number: no two stores of a process have the same.
+            engine: The ``wasm_engine_t *`` that it was made with, which it keeps.
+            fuel_given: Units of fuel that the store has been given in all.
+            abandoned: How many calls have ended in the middle of WebAssembly: see `_failure`.
+            depth: Entries of the thread that is inside.
+            owner_thread: That thread, or 0.
+            views: How many buffers over memories of the store are alive.
+            store_address: Where the C store is, or 0.
+            epochs_address: Where its epochs are, which live as long as it does, or 0.
+            refs_address: Where its list of dropped host objects is.
         """
-        token, views, store = next(_tokens), self._views, self._store
-        views.add(token)
 
-        def release(_data: Any, _store: Any = store) -> None:
-            views.discard(token)
+        closed: bool
+        lost: bool
+        raised: BaseException | None
+        on_leave: Callable[[], None] | None
+        hosts: dict[Any, Any]
+        objects: dict[int, object]
+        number: int
+        engine: Any
+        fuel_given: int
+        abandoned: int
+        depth: int
+        owner_thread: int
+        views: int
+        store_address: int
+        epochs_address: int
+        refs_address: int
 
-        return ffi.gc(data, release)
+        def open(self, engine: Any, address: int, max_wasm_stack: int, clock: int) -> None:
+            """Make the C store of the engine, with the clock at an address or 0, and begin to admit."""
 
+        def __enter__(self) -> Any: ...
+        def __exit__(self, *raised: object) -> None: ...
+        def running(self, store: object) -> AbstractContextManager[Any]:
+            """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
 
-def _lose_by_fork() -> None:
-    """In a forked child, give up stores that another thread was in, and where WASI ran, who may call it."""
-    if accel is not None:  # it has done so
-        return
-    here, wasi = threading.get_ident(), wasi_is_gone()
-    for reference in list(guards.values()):
-        guard = reference()
-        if guard is None:
-            continue
-        if guard.owner_thread not in {0, here}:
-            guard.lost = _IN_USE
-        elif guard.runs_wasi and wasi:
-            guard.lost = _MAY_CALL_WASI
-        else:
-            continue
-        guard.closed = True
-        guard.on_leave = None
-        # It may be half changed, or wait for threads that are not there: it is not touched again.
-        ffi.gc(guard._store, None)
+        def set_time_limit(self, began: int, ends: int) -> None:
+            """End what runs at this time of the monotonic clock, in nanoseconds; 0 and 2**64 - 1 set no limit."""
 
+        def set_call_limit(self, nanoseconds: int) -> None:
+            """Give each outermost call that much time while no other limit is set."""
 
-if TYPE_CHECKING or accel is None:
-    Guard = _Guard
+        def interrupt(self) -> bool:
+            """End the call that is running, and say whether there is one."""
+
+        def next_key(self) -> int:
+            """A key for a host object."""
+
+        def set_wasi(self, address: int, owner: object) -> None:
+            """Give the store what its WASI is made of, at an address that ``owner`` keeps. Inside the guard."""
+
+        def give_up(self) -> None:
+            """Refuse further entries; the C store goes when no call and no view needs it."""
+
 else:
     Guard = accel.Guard
 
-    def _context(address: int) -> Any:
-        return ffi.cast("wasmtime_context_t *", address)
 
-    # What the guard itself asks of Python: there may be stores before there is anything to call in them.
-    for _name, _work in (
-        ("context", _context),
-        ("refuse", refuse),
-        ("small_stack", small_stack),
-        ("heap_full", heap_full),
-        ("check_threads", check_threads),
-    ):
-        accel.register(_name, _work)
-    accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))
+def _context(address: int) -> Any:
+    return ffi.cast("wasmtime_context_t *", address)
+
+
+# What the guard itself asks of Python: there may be stores before there is anything to call in them.
+for _name, _work in (
+    ("context", _context),
+    ("refuse", refuse),
+    ("small_stack", small_stack),
+    ("heap_full", heap_full),
+    ("no_ticker", no_ticker),
+):
+    accel.register(_name, _work)
+accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))
 
 
 def _serve_signals(main_thread: int) -> None:
     """Let Python handle its signals at ticks of the epoch, on its main thread."""
-    if accel is None:
-        lib.wrt_serve_signals(lib.wrt_python_serve, main_thread)
-    else:
-        lib.wrt_serve_signals(ffi.cast("wrt_serve_t", accel.SERVE), main_thread)
-        accel.set_main_thread(main_thread)
+    lib.wrt_serve_signals(ffi.cast("wrt_serve_t", accel.SERVE), main_thread)
+    accel.set_main_thread(main_thread)
 
 
 def _after_fork() -> None:
     _serve_signals(threading.get_ident())  # this thread is the only one, and the main one
     lib.wrt_ticker_after_fork()
-    _lose_by_fork()
 
 
 _serve_signals(threading.main_thread().ident or 0)

@@ -8,7 +8,7 @@ from typing import Any, TypeAlias, cast
 
 from ._abstract import AbstractInstance
 from ._convert import check_store
-from ._hot import new_host_function
+from ._fast import new_host_function
 from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem

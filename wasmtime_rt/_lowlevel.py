@@ -1,13 +1,14 @@
-"""The engine's C API: the only module that imports the compiled extension.
+"""The engine's C API: the only module that imports the compiled extensions, `_ffi` and `_accel`.
 
-It checks at import that the extension is of this version of the package and that the engine library
-in the process is the one that the extension was compiled against, and it holds `Handle`, by which
-everything that is reference-counted in C is owned.
+It checks at import that both are of this version of the package and that the engine library in the process is
+the one that they were compiled against. It holds `Handle`, by which everything that is reference-counted in C
+is owned.
 """
 
 from __future__ import annotations
 
-import functools
+import importlib
+import sys
 from typing import Any
 
 from ._version import __version__
@@ -15,17 +16,25 @@ from .errors import ClosedError, WasmtimeError
 
 _REINSTALL = "reinstall it: pip install --force-reinstall wasmtime-rt"
 
-try:
-    from . import _ffi  # type: ignore[attr-defined]
-except ImportError as problem:
-    if "subinterpreter" in str(problem):
-        raise ImportError(
-            "wasmtime_rt works in the main interpreter only, not in a subinterpreter"
-        ) from problem
+if sys.implementation.name != "cpython":
     raise ImportError(
-        f"wasmtime_rt: its compiled extension does not load ({problem}); {_REINSTALL}"
-    ) from problem
+        "wasmtime_rt needs CPython: its accelerator uses CPython's C API, and this is "
+        f"{sys.implementation.name}"
+    )
 
+
+def _load(extension: str, what: str) -> Any:
+    try:
+        return importlib.import_module(extension, __package__)
+    except ImportError as problem:
+        if "subinterpreter" in str(problem):
+            raise ImportError(
+                "wasmtime_rt works in the main interpreter only, not in a subinterpreter"
+            ) from problem
+        raise ImportError(f"wasmtime_rt: its {what} does not load ({problem}); {_REINSTALL}") from problem
+
+
+_ffi = _load("._ffi", "compiled extension")
 ffi: Any = _ffi.ffi
 lib: Any = _ffi.lib
 NULL: Any = ffi.NULL
@@ -49,10 +58,10 @@ def _check_build() -> None:
 
 _check_build()
 
-# Only now: where neither extension fits, the one that cannot be done without says why.
-from . import _backend  # noqa: E402
-
-accel, backend = _backend.accel, _backend.backend
+#: The accelerator: calls, host functions, `WasmFunc.map`, memory and the store's guard, in C.
+accel: Any = _load("._accel", "accelerator")
+if __version__ != accel.VERSION:
+    raise ImportError(f"wasmtime_rt {__version__}: its accelerator is of {accel.VERSION}; {_REINSTALL}")
 
 #: The version of the engine, as in ``"50.0.1"``.
 engine_version: str = ffi.string(lib.wrt_engine_version).decode()
@@ -85,24 +94,19 @@ def own(pointer: Any, delete: str, memory: object = None) -> Any:
     """What deletes the C object at ``pointer`` when it is released, and not before.
 
     ``ffi.gc`` would do it when the garbage collector finalizes, before other finalizers of the same garbage
-    have run, which may still use the object. The pure-cffi backend lives with that.
+    have run, which may still use the object.
 
     Args:
         pointer: The C object.
         delete: The name of the C function that deletes it.
         memory: What ``pointer`` points into, where Python owns that.
     """
-    if accel is None:
-        return ffi.gc(pointer, getattr(lib, delete)), memory
     return accel.own(address_of(pointer), address_of(ffi.addressof(lib, delete)), memory, 1)
 
 
 def disown(owner: Any) -> None:
     """Let what `own` returned delete nothing: the C object is somebody else's now."""
-    if accel is None:
-        ffi.gc(owner[0], None)
-    else:
-        owner.disown()
+    owner.disown()
 
 
 def owning(pointer: Any, owner: Any) -> Any:
@@ -110,20 +114,12 @@ def owning(pointer: Any, owner: Any) -> Any:
 
     A buffer does it, not ``ffi.gc``, for the same reason.
     """
-    if accel is None:
-        return ffi.gc(pointer, functools.partial(_keep, owner))
     return ffi.from_buffer(ffi.typeof(pointer), owner)
 
 
 def view_of(pointer: Any, size: int, keeper: Any) -> memoryview:
     """A writable view of ``size`` bytes at ``pointer``, which keeps ``keeper`` alive."""
-    if accel is None:
-        return memoryview(ffi.buffer(ffi.gc(pointer, functools.partial(_keep, keeper)), size)).cast("B")
     return memoryview(accel.own(address_of(pointer), 0, keeper, size))
-
-
-def _keep(_owner: object, _pointer: Any) -> None:
-    """The end of a pointer that kept an owner alive."""
 
 
 class Handle:

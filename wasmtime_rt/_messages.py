@@ -1,4 +1,4 @@
-"""Misuse on the hot paths, said the same way by both backends: each function raises."""
+"""Errors about misuse on the hot paths: each function raises."""
 
 from __future__ import annotations
 

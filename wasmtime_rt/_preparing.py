@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import _linking
 from ._failure import check
-from ._hot import Hosts, instantiate_prepared
+from ._fast import Hosts, instantiate_prepared
 from ._lowlevel import NULL, Handle, ffi, lib
 from ._wasi_functions import WASI, WasiDefinition, check_wasi
 from .annotations import name_of

@@ -6,7 +6,7 @@ from typing import Any
 
 from ._binary import TableLimits
 from ._exact import utf8
-from ._hot import Caller
+from ._fast import Caller
 from ._lowlevel import ffi, lib
 from ._reflect import extern_type
 from .annotations import CallerBase, with_caller

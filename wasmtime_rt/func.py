@@ -11,7 +11,7 @@ from ._columns import Plan, note_row
 from ._convert import new_vals, release, to_val, value_from_val
 from ._exact import is_a
 from ._failure import explained, failure
-from ._hot import Function, new_host_function
+from ._fast import Function, new_host_function
 from ._lowlevel import NULL, ffi, lib
 from ._messages import wrong_count
 from ._reflect import functype

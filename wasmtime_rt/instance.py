@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, TypeVar, cast, overload
 from . import _linking
 from ._abstract import AbstractInstance
 from ._exact import utf8
-from ._hot import instantiate as make_instance
-from ._hot import look_at_signals
+from ._fast import instantiate as make_instance
+from ._fast import look_at_signals
 from ._importing import Importing
 from ._lowlevel import ffi, lib
 from .errors import ClosedError, LinkError, WasmtimeError

@@ -15,7 +15,7 @@ from ._abstract import AbstractMemory, begin
 from ._counting import count_made
 from ._exact import is_a
 from ._failure import check
-from ._hot import Memory
+from ._fast import Memory
 from ._lowlevel import ffi, lib
 from ._memory_access import MemoryAccess
 from ._reflect import memorytype_to_c
@@ -38,7 +38,7 @@ class WasmMemory(Memory, MemoryAccess, StoreItem, AbstractMemory):
     """A linear memory in a store.
 
     ``memory[i]`` is a byte and ``memory[a:b]`` are bytes; both can be assigned. ``memoryview(memory)``, or
-    `view`, shares its bytes without a copy. (The pure-cffi backend has only `view` before Python 3.12.)
+    `view`, shares its bytes without a copy.
 
     >>> import wasmtime_rt as w
     >>> memory = w.WasmMemory(w.WasmStore(w.WasmEngine()), w.WasmMemoryType(1))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from . import _hot  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
+from . import _fast  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
 from ._abstract import AbstractStore
 from ._binary import ModuleShape
 from ._core import StoreCore
@@ -15,11 +15,10 @@ from ._deadline import StoreDeadline
 from ._exact import exact
 from ._failure import check
 from ._lowlevel import ffi, lib
-from ._process import start_wasi, wasi_is_gone
 from ._profile import StoreProfile
 from ._record import Record
 from .engine import WasmEngine, check_engine
-from .errors import WasmtimeError
+from .errors import StoreBusyError, WasmtimeError
 from .module import WasmModule, check_module
 from .wasi import WasiConfig, WasiStreams
 
@@ -124,6 +123,7 @@ class WasmStore(AbstractStore):
     _core: Any = StoreCore()  # one that admits nobody, until it is initialised
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
+    _writable_folders: Sequence[str] = ()  # by WASI programs
     _limits: StoreLimits | None = None
     _stand_ins = 0  # instances that stand for what Python made: see `_counting`
     _keeps_gil = False
@@ -133,7 +133,6 @@ class WasmStore(AbstractStore):
     _with_tables: list[tuple[bytes, ModuleShape, list[Any]]]  # instances that export tables: see `caller`
 
     data: Any
-    _waiter: Any = None  # what waits for its program: `Sandbox` sets it
     """Any object that the program keeps with the store."""
 
     def __init__(
@@ -177,11 +176,9 @@ class WasmStore(AbstractStore):
         """Let WASI programs in this store see what ``wasi`` says, and start their streams anew.
 
         Raises:
-            TypeError: It is no `WasiConfig`.
-            ForkError: WASI ran before this process was forked, so that it cannot run here.
-            WasmtimeError: A folder or file cannot be opened.
-
-        C API: ``wasmtime_context_set_wasi``.
+            TypeError: If ``wasi`` is not a `WasiConfig`.
+            StoreBusyError: If a call is running in the store.
+            WasmtimeError: If a folder or file cannot be opened.
         """
         if not isinstance(wasi, WasiConfig):
             raise TypeError(f"wasi: expected a WasiConfig, got {wasi!r}")
@@ -189,15 +186,21 @@ class WasmStore(AbstractStore):
             raise WasmtimeError(
                 "this store has functions that keep the GIL, and WASI could wait: see typed()"
             )
-        if wasi_is_gone() or isinstance(wasi.stdin, os.PathLike):  # the second starts threads at once
-            start_wasi()
         streams = WasiStreams(wasi)
-        with self._core as context:
-            check(lib.wasmtime_context_set_wasi(context, streams.take_config()))
-            self._wasi = streams
-            self._core.runs_wasi |= isinstance(wasi.stdin, os.PathLike)
-            self._core.needs_threads |= streams.may_need_threads
+        with self._core:
+            if self._core.depth > 1:
+                raise StoreBusyError(f"set_wasi: a call is running in store {self._core.number}")
+            streams.give_to(self._core)
+            self._wasi, self._writable_folders = streams, wasi._writable_folders()
             self._core.on_leave = streams.drain
+
+    @property
+    def exceeded_limits(self) -> tuple[str, ...]:
+        """Which limits of `WasiConfig` refused something to the program: ``"max_descriptors"`` and so on.
+
+        ``"RLIMIT_NOFILE"`` is among them if the process itself has too few file descriptors left.
+        """
+        return () if self._wasi is None else self._wasi.exceeded
 
     @property
     def truncated_output(self) -> tuple[str, ...]:
@@ -294,8 +297,8 @@ class WasmStore(AbstractStore):
         called later in the block. Other stores of the engine go on, and this one can be used further. Of
         blocks inside of one another, the one that ends first counts.
 
-        The time is looked at every 10 milliseconds while WebAssembly runs. Where a host function works, or
-        where WASI or ``memory.atomic.wait`` waits, the call ends when they return.
+        The time is looked at every 10 milliseconds while WebAssembly runs, and while WASI waits. Where a host
+        function works, or where ``memory.atomic.wait`` waits, the call ends when they return.
 
         >>> import wasmtime_rt as w
         >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))
@@ -325,8 +328,8 @@ class WasmStore(AbstractStore):
         """End the call that is running in this store: it raises `WasmInterrupted`.
 
         May be called from any thread, from a signal handler, and from a host function. Where a host function
-        works, or where WASI or ``memory.atomic.wait`` waits, the call ends when they return (what sleeps in a
-        `Sandbox` is woken); calls that are inside of one another all end. The store can be used further.
+        works, or where ``memory.atomic.wait`` waits, the call ends when they return; what WASI waits for is
+        interrupted. Calls that are inside of one another all end. The store can be used further.
 
         Returns:
             Whether a call was running. Where none was, this does nothing: the next one runs.
@@ -341,10 +344,6 @@ class WasmStore(AbstractStore):
                 "interruption needs an engine with epochs: WasmConfig(epoch_interruption=True)"
             )
         return bool(self._core.interrupt())
-
-    def _is_interrupted(self) -> bool:
-        """Whether `interrupt` is to end the call that is running: for host functions, inside of it."""
-        return self._engine._has_epochs and bool(lib.wrt_epochs_is_interrupted(self._core.epochs))
 
     # ---- Profiles
 
@@ -379,8 +378,10 @@ class WasmStore(AbstractStore):
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``; or
                 another profile of this store is running.
             WrongEngineError: A module was compiled by another engine.
-            ValueError: The interval is out of range.
-            OSError: The file cannot be written.
+            ValueError: The interval is out of range, or ``path`` names a pipe or a device other than
+                ``/dev/null``.
+            OSError: The file cannot be written, or a link leads to it from a folder that the store's
+                programs may write.
 
         C API: ``wasmtime_guestprofiler_*``, ``wasmtime_store_epoch_deadline_callback``.
         """
@@ -424,14 +425,18 @@ class WasmStore(AbstractStore):
         self._core.close()
         if self._wasi is not None:
             self._wasi.finish()
+            self._wasi.let_go()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
     ) -> None:
         # Nothing may mask the block's own exception: what is in use is freed when it no longer is.
         self._core.close_later()
-        if exc is None and self._wasi is not None:
-            self._wasi.finish()
+        if self._wasi is not None:
+            if exc is None:
+                self._wasi.finish()
+            if not self._core.depth:
+                self._wasi.let_go()
 
     def __repr__(self) -> str:
         return f"<WasmStore {self._core.number}{'' if self.is_valid else ' closed'}>"

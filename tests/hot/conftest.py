@@ -1,4 +1,4 @@
-"""Fixtures of the tests of the hot paths: calls, host functions, `map` and memories, on either backend."""
+"""Fixtures of the tests of the hot paths: calls, host functions, `map` and memories."""
 
 from __future__ import annotations
 
@@ -47,16 +47,16 @@ def run(engine, store):
 
 @pytest.fixture
 def script(tmp_path):
-    """Run a script in a process of its own with a backend, and return what it printed."""
+    """Run a script in a process of its own, and return what it printed."""
 
-    def run(source, backend=wasmtime_rt.backend, timeout=60):
+    def run(source, timeout=60):
         ended = subprocess.run(
             [sys.executable, "-c", textwrap.dedent(source)],
             capture_output=True,
             check=False,
             cwd=tmp_path,
             encoding="utf-8",
-            env=environment(WASMTIME_RT_BACKEND=backend),
+            env=environment(),
             timeout=timeout,
         )
         assert ended.returncode == 0, f"status {ended.returncode}\n{ended.stdout}\n{ended.stderr[-3000:]}"
@@ -66,7 +66,7 @@ def script(tmp_path):
 
 
 class Workers:
-    """Two processes that get the same requests, the accelerator and its twin: see parity_worker.py."""
+    """Two processes that get the same requests, the accelerator and the oracle: see parity_worker.py."""
 
     def __init__(self):
         self._processes = []
@@ -75,7 +75,7 @@ class Workers:
         """The answers of both to a request, or what is left of a process that it ended."""
         sent = pickle.dumps(request)
         if not self._processes:
-            self._processes = [self._start(backend) for backend in ("c", "cffi")]
+            self._processes = [self._start(which) for which in ("accelerator", "oracle")]
         for process in self._processes:
             process.stdin.write(len(sent).to_bytes(8, "little") + sent)
             process.stdin.flush()
@@ -85,12 +85,12 @@ class Workers:
         return answers
 
     @staticmethod
-    def _start(backend):
+    def _start(which):
         return subprocess.Popen(
-            [sys.executable, str(HERE / "parity_worker.py")],
+            [sys.executable, str(HERE / "parity_worker.py"), which],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=environment(WASMTIME_RT_BACKEND=backend, PYTHONWARNINGS=None),
+            env=environment(PYTHONWARNINGS=None),
         )
 
     @staticmethod
@@ -111,7 +111,7 @@ class Workers:
 
 @pytest.fixture(scope="session")
 def workers():
-    """The accelerator and its twin, each in a process."""
+    """The accelerator and the oracle, each in a process."""
     both = Workers()
     yield both
     both.end()

@@ -1,8 +1,8 @@
-"""Answers what one backend makes of requests, so that a test can compare the two.
+"""Answers requests with the accelerator, or with the oracle, so that a test can compare the two.
 
 Requests and answers are pickles with their length in front, over stdin and stdout. A request is a tuple of
 the name of a function below and its arguments. Values are described by tuples, which `build` turns into
-objects, and results are described by `show`, floats by their bits.
+objects, and results are described by `show`, floats by their bits. The first argument is `accelerator` or `oracle`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ import struct
 import sys
 
 import numpy as np
+
+if __name__ == "__main__" and sys.argv[1] == "oracle":
+    import oracle
+
+    oracle.install()
 
 import wasmtime_rt as w
 
@@ -164,6 +169,11 @@ def outcome(function, *args, **kwargs):
         text = re.sub("0x[0-9a-f]{9,}", "<address>", str(raised)).removeprefix("memoryview: ")
         notes = tuple(getattr(raised, "__notes__", ()))
         return "raised", type(raised).__name__, text, getattr(raised, "row", None), notes
+
+
+def who():
+    """Where the classes come from that answer."""
+    return [cls.__mro__[1].__module__ for cls in (w.WasmFunc, w.WasmMemory)]
 
 
 # ---- Calls
@@ -341,7 +351,7 @@ def mapped(params, results, columns, out, trap_at):
 
 
 ACTIONS = {
-    "backend": lambda: w.backend,
+    "who": who,
     "call": call,
     "host": host,
     "references": references,

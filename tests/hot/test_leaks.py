@@ -41,12 +41,11 @@ from wasmtime_rt import (
     WasmTag,
     WasmValType,
     WasmValue,
-    backend,
     with_caller,
 )
-from wasmtime_rt._backend import accel
+from wasmtime_rt._lowlevel import accel
 
-QUICK = backend == "c" and not os.environ.get("WASMTIME_RT_SANITIZE")
+QUICK = not os.environ.get("WASMTIME_RT_SANITIZE")
 WARM, TURNS, ROUNDS = 50, 2000 if QUICK else 300, 6
 
 SOURCE = """(module
@@ -663,8 +662,7 @@ def views(world):
         world.memory.write(100, part)
         assert world.store._core.views
         del part, numbers
-        if sys.version_info >= (3, 12) or backend == "c":
-            memoryview(world.memory).release()
+        memoryview(world.memory).release()
 
     return turn
 
@@ -674,10 +672,8 @@ def views_that_are_refused(world):
     def turn():
         view = world.memory.view()
         failing(world.store.close, world.growable.view)()
-        if sys.version_info >= (3, 12) or backend == "c":
-            failing(lambda: memoryview(world.growable), lambda: np.frombuffer(world.growable, "u1"))()
-        if backend == "c":
-            failing(lambda: memoryview(view.obj))()  # what the view holds on to
+        failing(lambda: memoryview(world.growable), lambda: np.frombuffer(world.growable, "u1"))()
+        failing(lambda: memoryview(view.obj))()  # what the view holds on to
 
     return turn
 

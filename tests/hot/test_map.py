@@ -22,7 +22,6 @@ from wasmtime_rt import (
     WasmFuncType,
     WasmTrap,
     WasmValue,
-    backend,
 )
 
 MATH = """(module
@@ -59,7 +58,6 @@ SAMPLES = {
     "f64": ([0.0, -0.0, 1.5, math.inf, 5e-324, 1e308], [0.5, -0.0, -1.5, 1.0, 5e-324, 1.5e308]),
 }
 NUMBERS = list(SAMPLES)
-long_runs = pytest.mark.skipif(backend != "c", reason="the other backend runs rows in Python")
 
 
 def as_numpy(kind, values):
@@ -577,7 +575,6 @@ def alarm():
     signal.signal(signal.SIGALRM, before)
 
 
-@long_runs
 def test_a_signal_handler_ends_a_long_run(exports, alarm):
     rows = np.full(3_000_000, 20_000, "i4")  # a minute of work
     out = np.zeros(len(rows), "i4")
@@ -603,7 +600,6 @@ def test_a_signal_handler_ends_a_run_of_host_functions(store, alarm):
     assert function(5) == 5
 
 
-@long_runs
 def test_other_threads_run_meanwhile(exports):
     rows = np.full(3000, 20_000, "i4")
     started, stop, counted = threading.Event(), threading.Event(), []
@@ -628,7 +624,6 @@ def test_other_threads_run_meanwhile(exports):
     assert progress > 0
 
 
-@long_runs
 def test_another_thread_is_refused_meanwhile(store, exports):
     inside, answered, allowed = threading.Event(), threading.Event(), []
 

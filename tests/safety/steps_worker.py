@@ -464,8 +464,6 @@ def main():
     if given.planted:
         found = planted()
     actions = [name for name in ACTIONS if not given.actions or name in given.actions.split("+")]
-    if w.backend == "cffi" and "strike" in actions:
-        actions.remove("strike")  # it is documented to be weaker there
     progress = None
     if os.environ.get("STEPS_AT"):
         with open(os.environ["STEPS_AT"], "r+b") as file:

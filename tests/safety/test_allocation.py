@@ -7,15 +7,9 @@ import sys
 
 import pytest
 
-import wasmtime_rt
-
 _testcapi = pytest.importorskip("_testcapi", reason="this Python comes without its test helpers")
 if not hasattr(_testcapi, "set_nomemory"):
     pytest.skip("this Python cannot make allocations fail", allow_module_level=True)
-
-pytestmark = pytest.mark.skipif(
-    wasmtime_rt.backend != "c", reason="its guard can be caught between two bytecodes"
-)
 
 _SETUP = """
 import array, _testcapi

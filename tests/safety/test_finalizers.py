@@ -2,10 +2,6 @@
 
 import pytest
 
-import wasmtime_rt as w
-
-pytestmark = pytest.mark.skipif(w.backend != "c", reason="the pure-cffi backend lives with it")
-
 
 @pytest.fixture(autouse=True)
 def what_is_freed_is_overwritten(monkeypatch):

@@ -1,12 +1,9 @@
 """Forks: compiling in children, WASI in children, stores that another thread was in, and how children end."""
 
-import os
 import sys
 from textwrap import dedent
 
 import pytest
-
-BACKENDS = ["c", "cffi"]
 
 SETUP = r"""
 import contextlib
@@ -53,20 +50,11 @@ def start(h=lambda: None):
 """
 
 
-def forked(script, source, backend="c", **options):
-    old = os.environ.get("WASMTIME_RT_BACKEND")
-    os.environ["WASMTIME_RT_BACKEND"] = backend
-    try:
-        return script(SETUP + dedent(source), **options)
-    finally:
-        if old is None:
-            del os.environ["WASMTIME_RT_BACKEND"]
-        else:
-            os.environ["WASMTIME_RT_BACKEND"] = old
+def forked(script, source, **options):
+    return script(SETUP + dedent(source), **options)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_compiling_in_a_child(script, backend):
+def test_compiling_in_a_child(script):
     forked(
         script,
         """
@@ -95,7 +83,6 @@ def test_compiling_in_a_child(script, backend):
         thread.start()
         thread.join()
         """,
-        backend,
     )
 
 
@@ -133,8 +120,7 @@ def test_a_child_of_a_parent_that_has_not_compiled(script):
     """)
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_forks_while_other_threads_work(script, backend):
+def test_forks_while_other_threads_work(script):
     forked(
         script,
         """
@@ -158,14 +144,12 @@ def test_forks_while_other_threads_work(script, backend):
         running = False
         for thread in threads:
             thread.join()
-        """.replace("COUNT", "60" if backend == "c" else "20"),
-        backend,
+        """.replace("COUNT", "60"),
         timeout=120,
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_store_that_another_thread_was_in(script, backend):
+def test_a_store_that_another_thread_was_in(script):
     forked(
         script,
         """
@@ -203,12 +187,10 @@ def test_a_store_that_another_thread_was_in(script, backend):
         thread.join()
         check("the parent's store", store.is_valid and exports.m.read(0, 1) == b"\\0")
         """,
-        backend,
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_wasi_in_a_child(script, backend):
+def test_wasi_in_a_child(script):
     forked(
         script,
         """
@@ -246,12 +228,10 @@ def test_wasi_in_a_child(script, backend):
         in_child("child", grandchild, 20)
         check("the parent goes on", start().say() == 0)
         """,
-        backend,
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_host_function_that_forks_inside_of_a_wasi_program(script, backend):
+def test_a_host_function_that_forks_inside_of_a_wasi_program(script):
     forked(
         script,
         """
@@ -272,7 +252,6 @@ def test_a_host_function_that_forks_inside_of_a_wasi_program(script, backend):
         check("parent", status == 0)
         check("child", os.waitpid(pids[0], 0)[1] == 0)
         """,
-        backend,
     )
 
 
@@ -383,8 +362,7 @@ def test_nothing_is_left_behind_by_forks(script):
     )
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_a_child_has_none_of_the_idle_instances_of_a_pool(script, backend):
+def test_a_child_has_none_of_the_idle_instances_of_a_pool(script):
     forked(
         script,
         """
@@ -432,12 +410,11 @@ def test_a_child_has_none_of_the_idle_instances_of_a_pool(script, backend):
         in_child("WASI", refuses, 20)
         check("the parent goes on", wasi.idle == 1)
         """,
-        backend,
     )
 
 
-@pytest.mark.parametrize(("library", "backend"), [("CDLL", "c"), ("PyDLL", "c"), ("CDLL", "cffi")])
-def test_forks_that_python_does_not_know_of(script, library, backend):
+@pytest.mark.parametrize("library", ["CDLL", "PyDLL"])
+def test_forks_that_python_does_not_know_of(script, library):
     """By C code, without Python's hooks: with the GIL dropped, or kept."""
     forked(
         script,
@@ -477,7 +454,7 @@ def test_forks_that_python_does_not_know_of(script, library, backend):
         def other():
             try:
                 busy(1)
-            except (w.ForkError if w.backend == "c" else w.StoreBusyError) as told:
+            except w.ForkError as told:
                 assert "hread" in str(told), told
             else:
                 raise AssertionError("was let in")
@@ -491,7 +468,6 @@ def test_forks_that_python_does_not_know_of(script, library, backend):
         thread.join()
         check("the parent goes on", busy(1) == 2 and start().say() == 0)
         """,
-        backend,
     )
 
 

@@ -53,9 +53,7 @@ made = exports(store)
 )
 
 
-@pytest.mark.parametrize("backend", ["c", "cffi"])
-def test_ctrl_c_ends_whatever_runs(script, monkeypatch, backend):
-    monkeypatch.setenv("WASMTIME_RT_BACKEND", backend)
+def test_ctrl_c_ends_whatever_runs(script):
     script(
         SPINNING
         + dedent("""
@@ -120,9 +118,7 @@ def test_ctrl_c_that_nobody_catches_ends_the_process(script):
     assert said == "started\n"
 
 
-@pytest.mark.parametrize("backend", ["c", "cffi"])
-def test_a_handler_that_returns_lets_the_guest_go_on(script, monkeypatch, backend):
-    monkeypatch.setenv("WASMTIME_RT_BACKEND", backend)
+def test_a_handler_that_returns_lets_the_guest_go_on(script):
     script(
         SPINNING
         + dedent("""
@@ -160,9 +156,7 @@ def test_a_handler_that_returns_lets_the_guest_go_on(script, monkeypatch, backen
     )
 
 
-@pytest.mark.parametrize("backend", ["c", "cffi"])
-def test_handlers_may_use_the_store(script, monkeypatch, backend):
-    monkeypatch.setenv("WASMTIME_RT_BACKEND", backend)
+def test_handlers_may_use_the_store(script):
     script(
         SPINNING
         + dedent("""

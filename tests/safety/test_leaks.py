@@ -95,9 +95,7 @@ class Box:
 def turn():
     box, store = Box(), w.WasmStore(engine)
     instance = w.WasmInstance(store, module, {"": {"h": lambda x: (box, x)[1]}})
-    box.arrays = [numpy.frombuffer(instance.exports.m.view(), "u1")]
-    if w.backend != "cffi":
-        box.arrays.append(numpy.frombuffer(instance.exports.m, "u1"))
+    box.arrays = [numpy.frombuffer(instance.exports.m.view(), "u1"), numpy.frombuffer(instance.exports.m, "u1")]
     gone.append(weakref.ref(store))
     gone.append(weakref.ref(box))
 level("arrays", turn, 100)

@@ -2,8 +2,6 @@
 
 import pytest
 
-import wasmtime_rt
-
 
 @pytest.fixture(autouse=True)
 def what_is_freed_is_overwritten(monkeypatch):
@@ -141,7 +139,6 @@ for kind, rest, use in ((w.WasmFunc, (host, w.WasmFuncType([], ["i32"])), lambda
     )
 
 
-@pytest.mark.skipif(wasmtime_rt.backend != "c", reason="the pure-cffi backend refuses it: below")
 def test_a_package_that_was_forgotten_and_imported_again(script):
     script(
         """
@@ -170,18 +167,6 @@ for turn in range(3):
     in_child(f"fork {turn}", child)
     del second
     gc.collect()
-"""
-    )
-
-
-@pytest.mark.skipif(wasmtime_rt.backend == "c", reason="it can be imported again")
-def test_the_twin_is_imported_once(script):
-    script(
-        """
-w.WasmStore
-for name in [name for name in sys.modules if name.partition(".")[0] == "wasmtime_rt"]:
-    del sys.modules[name]
-refused("again", ImportError, __import__, "wasmtime_rt.store")
 """
     )
 

@@ -170,10 +170,8 @@ READS_INPUT = r"""(module
     (func (export "read") (result i32) (call $read (i32.const 0) (i32.const 16) (i32.const 1) (i32.const 36))))"""
 
 
-@pytest.mark.parametrize("backend", ["c", "cffi"])
-def test_wasi_and_files_without_threads(script, backend, monkeypatch):
+def test_wasi_and_files_without_threads(script):
     """The engine would wait for ever for a thread that reads the file, and end the process for that of the input."""
-    monkeypatch.setenv("WASMTIME_RT_BACKEND", backend)
     short(
         script,
         f"""

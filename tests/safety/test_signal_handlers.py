@@ -43,12 +43,11 @@ prepared = w.WasmLinker(engine).prepare(module)
 """
 
 
-def run(source, *options, early="", backend="c"):
+def run(source, *options, early=""):
     """How a script ended: its status, how often all three traps came, and what it said on stderr."""
     environment = {
         **os.environ,
         "PYTHONPATH": str(Path(wasmtime_rt.__file__).parent.parent),
-        "WASMTIME_RT_BACKEND": backend,
         "PYTHONDEVMODE": "",  # which brings faulthandler: that is for the options to say
     }
     ended = subprocess.run(
@@ -78,12 +77,6 @@ LATE_BY_C = {
     for name in ("SIGSEGV", "SIGFPE", "SIGILL")
     for number, action in enumerate(("default", "ignored"))
 }
-#: The C twin's calls look for all of them alike.
-BY_BACKEND = [
-    *(("c", late) for late in LATE_BY_C.values()),
-    *(("cffi", late) for late in (*LATE.values(), *LATE_BY_C.values())),
-]
-NAMES = [*LATE_BY_C, *(f"{name}, cffi" for name in (*LATE, *LATE_BY_C))]
 
 NOTICED = {
     "an instance": "traps(new().exports)",
@@ -190,10 +183,10 @@ asyncio.run(main())
     assert run(source) == (0, 3, "")
 
 
-@pytest.mark.parametrize(("backend", "late"), BY_BACKEND, ids=NAMES)
-def test_what_is_made_notices_the_others(late, backend):
-    source = "".join(f"{late}\n{noticed}\n" for noticed in NOTICED.values())
-    assert run(source, backend=backend) == (0, 1 + len(NOTICED), "")
+@pytest.mark.parametrize("late", LATE_BY_C)
+def test_what_is_made_notices_the_others(late):
+    source = "".join(f"{LATE_BY_C[late]}\n{noticed}\n" for noticed in NOTICED.values())
+    assert run(source) == (0, 1 + len(NOTICED), "")
 
 
 def test_restoring_tells_whether_it_had_to():
@@ -220,13 +213,12 @@ def calls():
 """
 
 
-@pytest.mark.parametrize(("backend", "late"), BY_BACKEND, ids=NAMES)
-def test_calls_of_functions_at_hand_notice_the_others(late, backend):
-    assert run(f"{CALLS}\n{late}\ncalls()\ntraps(at_hand)\n", backend=backend) == (0, 2, "")
+@pytest.mark.parametrize("late", LATE_BY_C)
+def test_calls_of_functions_at_hand_notice_the_others(late):
+    assert run(f"{CALLS}\n{LATE_BY_C[late]}\ncalls()\ntraps(at_hand)\n") == (0, 2, "")
 
 
-@pytest.mark.parametrize("backend", ["c", "cffi"])
-def test_calls_notice_that_faulthandler_was_disabled_and_enabled(backend):
+def test_calls_notice_that_faulthandler_was_disabled_and_enabled():
     source = """
 faulthandler.disable()
 calls()
@@ -240,7 +232,7 @@ calls()
 traps(at_hand)
 crash()
 """
-    status, traps, said = run(CALLS + source, early="faulthandler.enable()", backend=backend)
+    status, traps, said = run(CALLS + source, early="faulthandler.enable()")
     assert (status, traps) == (-signal.SIGSEGV, 4)
     assert "Fatal Python error: Segmentation fault" in said
 

@@ -1,8 +1,8 @@
 """Drive the whole public API at random, in processes of their own: ``driver.py [--seconds S] [--seed N] ...``.
 
 Each process runs sequences of steps until its share of the time is over, some of them on three threads at once, some
-with garbage collected at every chance, some without the accelerator, some ending with everything alive. It must end
-with status 0 and silent. A sequence that does not is run again by itself, and made shorter while it still fails.
+with garbage collected at every chance, some ending with everything alive. It must end with status 0 and silent. A
+sequence that does not is run again by itself, and made shorter while it still fails.
 
 Without ``--seconds`` it goes on until it is interrupted. Ends with status 1 where something was found.
 """
@@ -39,7 +39,7 @@ arguments.add_argument("--keep-going", action="store_true", help="report and go 
 class Ended:
     """How a process ended: ``why`` is empty where all was well."""
 
-    def __init__(self, options, environment, timeout):
+    def __init__(self, options, timeout):
         with tempfile.TemporaryDirectory() as folder:
             log = Path(folder, "log")
             flags = ["-X", "faulthandler"] if options.get("faulthandler", True) else []
@@ -61,7 +61,6 @@ class Ended:
                     "PYTHONHASHSEED": "0",
                     "RUST_BACKTRACE": "0",
                     "WASMTIME_RT_CACHE": "off",
-                    **environment,
                 },
             )
             late = False
@@ -102,14 +101,14 @@ def kind_of(why):
     return (ours[-1] if ours else lines[0][:60], plain[-1][:40] if plain else "")
 
 
-def shorten(options, environment, steps, kind, seconds=300):
+def shorten(options, steps, kind, seconds=300):
     """The steps of a sequence that fails, fewer while it still fails."""
     deadline = time.monotonic() + seconds
 
     def fails(candidate):
         tries = 3 if len(candidate) > 1 else 1
         wanted = kind[0]
-        ends = (Ended({**options, "steps": candidate, "count": 1}, environment, GRACE) for _ in range(tries))
+        ends = (Ended({**options, "steps": candidate, "count": 1}, GRACE) for _ in range(tries))
         return any(ended.why and kind_of(ended.why)[0] == wanted for ended in ends)
 
     if len(steps) > 1:  # perhaps one thread is enough
@@ -140,14 +139,14 @@ def shorten(options, environment, steps, kind, seconds=300):
     return steps
 
 
-def report(options, environment, ended, as_it_is):
+def report(options, ended, as_it_is):
     """Say what happened, and how to see it again."""
     print(f"\nseed {ended.seeds[-1] if ended.seeds else options['seed']}: {ended.why}")
     if not ended.seeds:
         return
     seed = ended.seeds[-1]
     alone = {**options, "seed": seed, "count": 1}
-    again = Ended(alone, environment, GRACE)
+    again = Ended(alone, GRACE)
     if again.why and not as_it_is and not again.why.startswith("no end"):
         planned = subprocess.run(
             [
@@ -159,23 +158,22 @@ def report(options, environment, ended, as_it_is):
             capture_output=True,
             check=True,
         )
-        steps = shorten(alone, environment, json.loads(planned.stdout), kind_of(again.why))
+        steps = shorten(alone, json.loads(planned.stdout), kind_of(again.why))
         alone["steps"] = steps
         print(f"{sum(map(len, steps))} steps on {len(steps)} threads do it: {str(steps)[:2000]}")
-        print(Ended(alone, environment, GRACE).why or again.why)
+        print(Ended(alone, GRACE).why or again.why)
     elif not again.why:
         print("by itself it is well; the process was given", options)
         alone = options
-    variables = " ".join(f"{name}={value}" for name, value in environment.items())
     kept = Path(tempfile.gettempdir(), f"wasmtime_rt-stateful-{seed}.json")
     kept.write_text(json.dumps(alone))
-    print(f"again: {variables} {sys.executable} {HERE / 'driver.py'} --again {kept}")
+    print(f"again: {sys.executable} {HERE / 'driver.py'} --again {kept}")
 
 
 def main():
     given = arguments.parse_args()
     if given.again is not None:
-        ended = Ended(json.loads(Path(given.again).read_text()), {}, GRACE)
+        ended = Ended(json.loads(Path(given.again).read_text()), GRACE)
         print(ended.why or "well")
         return bool(ended.why)
     started, seed, batch, found = time.monotonic(), given.seed, 0, collections.Counter()
@@ -187,8 +185,7 @@ def main():
                 left = min(left, given.seconds - (time.monotonic() - started))
             options = {"seed": seed, "count": 10**9, "seconds": left}
             options |= {"leave": batch % 4 == 3, "faulthandler": batch % 2 == 0}
-            environment = {"WASMTIME_RT_BACKEND": "cffi"} if batch % 3 == 2 else {}
-            ended = Ended(options, environment, left + GRACE)
+            ended = Ended(options, left + GRACE)
             batch += 1
             for note in ended.notes:
                 counts.update(note.get("counts", {}))
@@ -199,7 +196,7 @@ def main():
                 kind = kind_of(ended.why)
                 found[kind] += 1
                 if found[kind] == 1:
-                    report(options, environment, ended, given.as_it_is)
+                    report(options, ended, given.as_it_is)
                 if not given.keep_going:
                     break
             seed = ended.seeds[-1] + 1 if ended.seeds else seed + 1

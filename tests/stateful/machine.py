@@ -2,7 +2,7 @@
 
 Hypothesis chooses the steps, and makes a sequence that fails shorter. It runs in this process, which is to be one of
 its own: where that dies, the last line of the log is what ``driver.py --again`` takes. Three threads at a time, the
-end of the interpreter and the twin are the driver's.
+end of the interpreter are the driver's.
 
 Ends with status 0, or with 1 where something was wrong, which it says.
 """

@@ -281,9 +281,9 @@ def test_what_is_wrong_with_keywords_is_said(store):
         made.add(1, timeout=LONG)
 
 
-@pytest.mark.parametrize("seconds", ["1", True, None, 1j])
+@pytest.mark.parametrize("seconds", ["1", True, 1j])
 def test_a_limit_is_a_number(store, seconds):
-    with pytest.raises(TypeError, match="seconds: expected a number of seconds, got"):
+    with pytest.raises(TypeError, match="seconds: expected a number of seconds or None, got"):
         store.deadline(seconds)
 
 

@@ -62,6 +62,7 @@ static __attribute__((noinline)) PyObject *run_raw(Function *self, wasmtime_val_
     wasmtime_error_t *error = wasmtime_func_call_unchecked(
         self->guard->context, &self->func, slots, (size_t)self->signature->slots, &trap);
     guard_return(self->guard, outer);
+    guard_settle(self->guard, &error, &trap);
     if (error || trap)
         guard_raise_failure(self->guard, self->store, error, trap);
     else
@@ -119,6 +120,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
             (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
         leave_work(WRT_INSTANTIATES);
         guard_return(guard, outer);
+        guard_settle(guard, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, store, error, trap);
         else
@@ -153,6 +155,7 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
         wasmtime_error_t *error = wasmtime_instance_pre_instantiate(prepared, guard->context, &instance, &trap);
         leave_work(WRT_INSTANTIATES);
         guard_return(guard, outer);
+        guard_settle(guard, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, args[0], error, trap);
         else
@@ -253,6 +256,7 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
     guard_return(guard, outer);
+    guard_settle(guard, &error, &trap);
     guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
         int ours = error != NULL;
@@ -328,8 +332,12 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         Py_DECREF(self);
         return result;
     }
-    if (epochs)
-        epochs_calls->enter(guard->epochs);
+    if (epochs && unlikely(!epochs_calls->enter(guard->inside.epochs))) {
+        guard->activations = 0;
+        guard_no_ticker(guard);
+        Py_DECREF(self);
+        return NULL;
+    }
     guard->caller = self->store;
     if (!self->keep_gil)
         thread = PyEval_SaveThread();
@@ -339,8 +347,9 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         PyEval_RestoreThread(thread);
     guard->released = NULL;
     guard->caller = NULL;
+    guard_settle(guard, &error, &trap);
     if (epochs)
-        epochs_calls->leave(guard->epochs);
+        epochs_calls->leave(guard->inside.epochs);
     if (unlikely(error || trap)) {
         guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
@@ -380,7 +389,7 @@ static vectorcallfunc way_of(Function *self) {
         {call_first_v128, call_first_v128_epochs},
     };
     Signature *sig = self->signature;
-    int epochs = self->guard->epochs != NULL;
+    int epochs = self->guard->inside.epochs != NULL;
     if (!sig->plain)
         return (vectorcallfunc)call_checked;
     if (sig->slots > FEW_PLAIN)

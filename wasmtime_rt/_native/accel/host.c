@@ -77,6 +77,14 @@ static wasm_trap_t *trap(Guard *guard) {
 /* Whether the store cannot run on, with an exception: the host function has forked, and this is the child. */
 static int lost(Guard *guard) { return unlikely(guard->lost) && guard_refuse(guard) < 0; }
 
+/* What ends the call where its limit has passed, or NULL: WebAssembly itself looks at the time only when functions
+ * begin and loops start over. */
+static inline wasm_trap_t *end_by_limit(void) { return limit_passed() ? epochs_calls->end() : NULL; }
+
+/* Whether the host function must fail after all, with an exception: a signal handler raised, and Ctrl-C must not wait
+ * for the next Python code; or it has forked, and this is the child. */
+static int stopped(Guard *guard) { return lost(guard) || PyErr_CheckSignals() < 0; }
+
 static int write_result(Host *self, Py_ssize_t i, PyObject *value, wasmtime_val_raw_t *slots) {
     return pack_number(self->signature, self->signature->results[i], value, slots + i, self->name, "result", i);
 }
@@ -170,15 +178,19 @@ static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_
     Host *self = env;
     Guard *guard = guard_of(caller);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    wasm_trap_t *failed = end_by_limit();
+    if (failed)
+        return failed;
     PyThreadState *released = enter_python(guard, &ensured);
     (void)count;
     guard->released = NULL; /* whatever Python enters next has its own way back */
     Py_INCREF(self);
-    wasm_trap_t *failed = call_raw(self, caller, slots) < 0 || lost(guard) ? trap(guard) : NULL;
+    if (call_raw(self, caller, slots) < 0 || stopped(guard))
+        failed = trap(guard);
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
-    return failed;
+    return failed ? failed : end_by_limit();
 }
 
 /* ---- Signatures with references */
@@ -241,16 +253,24 @@ static wasm_trap_t *checked_callback(
     Host *self = env;
     Guard *guard = guard_of(caller);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    wasm_trap_t *failed = end_by_limit();
+    if (failed)
+        return failed;
     PyThreadState *released = enter_python(guard, &ensured);
-    (void)nargs, (void)nresults;
+    (void)nargs;
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = Py_NewRef(guard->caller);
-    wasm_trap_t *failed = call_checked(self, caller, store, args, results) < 0 || lost(guard) ? trap(guard) : NULL;
+    if (call_checked(self, caller, store, args, results) < 0 || stopped(guard))
+        failed = trap(guard);
     Py_DECREF(store);
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
+    if (!failed)
+        failed = end_by_limit();
+    for (size_t i = 0; failed && i < nresults; i++)
+        wasmtime_val_unroot(results + i); /* the engine takes over what it gets without a trap only */
     return failed;
 }
 

@@ -1,39 +1,30 @@
-"""The hot paths in pure cffi: calls, host functions, memories. Slow, and easy to follow.
+"""The oracle of the parity tests: calls, host functions, `map` and memory access in Python and cffi.
 
-This is the twin of `_accel`: the same behaviour, for debugging and for comparison. A signature is resolved
-once. Numbers and vectors go through raw slots of 16 bytes, packed by `struct`, straight into an unchecked
-call; a signature with references goes through checked values, since only the engine can tell whether a
-reference is of a type that a module defines.
+`install` puts these classes in the place of the accelerator's. Stores and their guards stay the accelerator's.
+A signature is resolved once. Numbers and vectors go through raw slots of 16 bytes, packed by `struct`, into an
+unchecked call. A signature with references goes through checked values.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import itertools
 import operator
 import struct
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
 
-from . import _convert
-from ._convert import from_val, new_vals, release, to_val
-from ._core import StoreCore, core_of, lost
-from ._deadline import call_with_keywords
-from ._failure import explained, failure, is_thrown
-from ._lowlevel import NULL, Handle, address_of, ffi, lib
-from ._messages import bad_results, not_pinned, out_of_range, wrong_count
-from .annotations import with_caller
-from .types import WasmFuncType
-from .values import Where, arguments, number
-
-if TYPE_CHECKING:
-    from .store import WasmStore
+from wasmtime_rt import _fast
+from wasmtime_rt._convert import from_val, new_vals, release, to_val
+from wasmtime_rt._deadline import call_with_keywords
+from wasmtime_rt._failure import explained, failure
+from wasmtime_rt._lowlevel import NULL, ffi, lib, view_of
+from wasmtime_rt._messages import bad_results, not_pinned, out_of_range, wrong_count
+from wasmtime_rt.annotations import with_caller
+from wasmtime_rt.values import Where, arguments, number
 
 SLOT = 16
 _FORMATS = {"i32": "i12x", "i64": "q8x", "f32": "f12x", "f64": "d8x", "v128": "16s"}
 _WIDTHS = {"i32": 4, "i64": 8, "f32": 4, "f64": 8, "v128": 16}
-_host_numbers = itertools.count(1)
 
 
 class Signature:
@@ -46,11 +37,11 @@ class Signature:
 
     __slots__ = ("_free", "_params", "_results", "_strict", "params", "plain", "results", "slots")
 
-    def __init__(self, functype: WasmFuncType) -> None:
+    def __init__(self, functype):
         self.params, self.results = functype.params, functype.results
         self.slots = max(len(self.params), len(self.results))
         self.plain = not any(valtype.is_ref for valtype in self.params + self.results)
-        self._free: list[tuple[Any, Any, Any]] = []
+        self._free = []
         if self.plain:
             self._params, self._results = (
                 struct.Struct("<" + "".join(_FORMATS[valtype.kind] for valtype in side))
@@ -59,7 +50,7 @@ class Signature:
             # struct pads or cuts bytes silently: vectors are always looked at one by one
             self._strict = any(valtype.kind == "v128" for valtype in self.params + self.results)
 
-    def take_scratch(self) -> tuple[Any, Any, Any]:
+    def take_scratch(self):
         """Slots, the same as a buffer, and a place for a trap: not in use by any other call."""
         try:
             return self._free.pop()
@@ -67,29 +58,27 @@ class Signature:
             slots = ffi.new("wasmtime_val_raw_t[]", self.slots or 1)
             return slots, ffi.buffer(slots), ffi.new("wasm_trap_t **")
 
-    def give_back(self, scratch: tuple[Any, Any, Any]) -> None:
+    def give_back(self, scratch):
         """Let later calls use ``scratch``."""
         self._free.append(scratch)
 
-    def pack_params(self, args: Sequence[object], buffer: Any, name: str) -> None:
+    def pack_params(self, args, buffer, name):
         """Write ``args`` into the slots behind ``buffer``."""
         self._pack(self._params, self.params, args, buffer, name, "argument")
 
-    def unpack_params(self, buffer: Any) -> tuple[Any, ...]:
+    def unpack_params(self, buffer):
         """The arguments in the slots behind ``buffer``."""
         return self._params.unpack_from(buffer)
 
-    def pack_results(self, returned: object, buffer: Any, name: str) -> None:
+    def pack_results(self, returned, buffer, name):
         """Write what a host function returned into the slots behind ``buffer``."""
         self._pack(self._results, self.results, self.split(returned, name), buffer, name, "result")
 
-    def unpack_results(self, buffer: Any) -> Any:
+    def unpack_results(self, buffer):
         """The results in the slots behind ``buffer``, as a call returns them."""
         return self.join(self._results.unpack_from(buffer))
 
-    def _pack(
-        self, packer: struct.Struct, types: Any, values: Sequence[object], buffer: Any, name: str, what: str
-    ) -> None:
+    def _pack(self, packer, types, values, buffer, name, what):
         if not self._strict:
             try:
                 packer.pack_into(buffer, 0, *values)
@@ -107,13 +96,13 @@ class Signature:
                 buffer[at : at + SLOT] = struct.pack("<" + _FORMATS[valtype.kind], held)
 
     @staticmethod
-    def join(results: Sequence[Any]) -> Any:
+    def join(results):
         """Results as a call returns them: ``None``, the value, or a tuple."""
         if len(results) == 1:
             return results[0]
         return tuple(results) if results else None
 
-    def split(self, returned: object, name: str) -> Sequence[object]:
+    def split(self, returned, name):
         """What a host function returned, as one item per result."""
         expected = len(self.results)
         if expected == 1:
@@ -126,7 +115,7 @@ class Signature:
 
 
 @functools.lru_cache(maxsize=1024)
-def signature(functype: WasmFuncType) -> Signature:
+def signature(functype):
     """``functype``, resolved for calling; equal types share one."""
     return Signature(functype)
 
@@ -138,26 +127,17 @@ class Function:
     """A function in a store, bound to its signature; the public classes derive from it."""
 
     __slots__ = ("_call", "_handle_to_call", "_name", "_resolved", "_store")
-    _store: WasmStore
-    _name: str
-    _call: Callable[..., Any]
 
-    def _bind_to(
-        self, store: WasmStore, handle: Any, functype: WasmFuncType, name: str, _keep_gil: bool = False
-    ) -> None:
+    def _bind_to(self, store, handle, functype, name, _keep_gil=False):
         self._store, self._name, self._handle_to_call = store, name, handle
         self._resolved = resolved = signature(functype)
         make = _raw_call if resolved.plain else _checked_call
         self._call = make(store, handle, resolved, name)
 
-    def _unbind(self) -> None:
+    def _unbind(self):
         self._call = self._refuse
 
-    if TYPE_CHECKING:
-
-        def _refuse(self, *_args: object) -> NoReturn: ...
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, *args, **kwargs):
         if kwargs:
             return call_with_keywords(self, args, kwargs)
         try:
@@ -166,15 +146,11 @@ class Function:
             call = self._refuse
         return call(*args)
 
-    def call(self, *args: Any) -> Any:
-        """The same as calling it, by a method: CPython calls methods of C quicker than objects.
-
-        A loop that counts nanoseconds keeps ``call = func.call`` and calls that. There is no ``timeout=``:
-        `WasmStore.deadline` is for that.
-        """
+    def call(self, *args):
+        """The same as calling it, by a method."""
         return self(*args)
 
-    def _map(self, inputs: tuple[Any, ...], outputs: tuple[Any, ...], rows: int) -> int:
+    def _map(self, inputs, outputs, rows):
         """Call it once per row; the columns were checked. Returns the number of rows."""
         resolved, store, core = self._resolved, self._store, self._store._core
         slots, buffer, trap = resolved.take_scratch()
@@ -197,11 +173,8 @@ class Function:
                     for i, column in enumerate(out):
                         column[row] = buffer[i * SLOT : i * SLOT + column.width]
         except BaseException as problem:
-            with_row: Any = problem
-            try:
-                with_row.row = row
-            except Exception:  # noqa: BLE001  it takes no attributes
-                del with_row
+            with contextlib.suppress(Exception):  # some take no attributes
+                problem.row = row
             raise
         return rows
 
@@ -209,30 +182,30 @@ class Function:
 class _Column:
     """A column as bytes by row; one item serves every row."""
 
-    def __init__(self, column: Any, valtype: Any, rows: int) -> None:
+    def __init__(self, column, valtype, rows):
         self.width = _WIDTHS[valtype.kind]
         view = memoryview(column)
         self._single = view.nbytes == self.width and rows != 1
         self._rows = [view[i : i + 1] for i in range(len(view))] if view.itemsize == self.width else None
         self._bytes = view
 
-    def __getitem__(self, row: int) -> bytes:
+    def __getitem__(self, row):
         row = 0 if self._single else row
         if self._rows is not None:
             return self._rows[row].tobytes()
         return bytes(self._bytes[row * self.width : (row + 1) * self.width])
 
-    def __setitem__(self, row: int, data: bytes) -> None:
+    def __setitem__(self, row, data):
         if self._rows is None:
             self._bytes[row * self.width : (row + 1) * self.width] = data
         else:
             ffi.memmove(ffi.from_buffer(self._rows[row], require_writable=True), data, self.width)
 
 
-def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> Callable[..., Any]:
+def _raw_call(store, handle, resolved, name):
     core, nparams = store._core, len(resolved.params)
 
-    def call(*args: object) -> Any:
+    def call(*args):
         if len(args) != nparams:
             wrong_count(name, nparams, len(args))
         scratch = resolved.take_scratch()
@@ -249,11 +222,11 @@ def _raw_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> 
     return call
 
 
-def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str) -> Callable[..., Any]:
+def _checked_call(store, handle, resolved, name):
     core = store._core
     nparams, nresults = len(resolved.params), len(resolved.results)
 
-    def call(*args: object) -> Any:
+    def call(*args):
         if len(args) != nparams:
             wrong_count(name, nparams, len(args))
         vals, results, trap = new_vals(nparams), new_vals(nresults), ffi.new("wasm_trap_t **")
@@ -278,212 +251,51 @@ def _checked_call(store: WasmStore, handle: Any, resolved: Signature, name: str)
 
 
 class HostFunction:
-    """A Python callable as WebAssembly sees it; the store's core owns it."""
+    """A Python callable as WebAssembly sees it; the table of the store's core owns it."""
 
-    __slots__ = ("asks", "function", "name", "resolved")
+    def __init__(self, store, function, resolved, name):
+        if isinstance(function, with_caller):
+            raise TypeError("the oracle passes no caller")
+        self.store, self.function, self.resolved, self.name = store, function, resolved, name
+        kind, run = ("_unchecked", self._run_raw) if resolved.plain else ("", self._run_checked)
+        self.callback = ffi.callback(f"wasmtime_func{kind}_callback_t", functools.partial(self._answer, run))
 
-    def __init__(self, function: Callable[..., Any], resolved: Signature, name: str) -> None:
-        self.asks = isinstance(function, with_caller)
-        self.function: Any = function.function if isinstance(function, with_caller) else function
-        self.resolved, self.name = resolved, name
-
-    def run(self, core: StoreCore, caller: Any, given: Sequence[Any]) -> Any:
-        """Call it for the ``wasmtime_caller_t *`` ``caller``; what it returned."""
-        if not self.asks:
-            return self.function(*given)
-        asked = Caller._public._of(core.caller, caller)
+    def _answer(self, run, _env, _caller, *given):
+        """Run the callable. Its exception is kept until the call that led here ends; the engine gets a trap."""
         try:
-            return self.function(asked, *given)
-        finally:
-            asked._expire()
+            run(*given)
+        except BaseException as raised:
+            self.store._core.raised = raised
+            message = b"a host function raised an exception"
+            return lib.wasmtime_trap_new(message, len(message))
+        return NULL
 
-    def run_raw(self, core: StoreCore, caller: Any, slots: Any) -> None:
-        """Call it with the arguments in ``slots``, and leave the results there."""
+    def _run_raw(self, slots, _count):
         buffer = ffi.buffer(slots, SLOT * self.resolved.slots)
-        returned = self.run(core, caller, self.resolved.unpack_params(buffer))
+        returned = self.function(*self.resolved.unpack_params(buffer))
         self.resolved.pack_results(returned, buffer, self.name)
 
-    def run_checked(self, core: StoreCore, caller: Any, args: Any, results: Any) -> None:
+    def _run_checked(self, args, _nargs, results, _nresults):
         """Call it with values; the engine takes over the roots in ``results``."""
-        store = core.caller
-        if store is None:  # pragma: no cover  a call set it
-            raise ReferenceError("the store is gone")
-        with core as context:
+        store = self.store
+        with store._core as context:
             given = [from_val(store, context, args + i) for i in range(len(self.resolved.params))]
-        returned = self.resolved.split(self.run(core, caller, given), self.name)
-        with core as context:
+        returned = self.resolved.split(self.function(*given), self.name)
+        with store._core as context:
             for i, (value, valtype) in enumerate(zip(returned, self.resolved.results, strict=True)):
                 to_val(store, context, value, valtype, results + i, Where(self.name, "result", i, valtype))
 
 
-class Caller:
-    """Who calls a host function, while that runs; the public class derives from it, and is what they get."""
-
-    __slots__ = ("_address", "_store")
-    _public: type[Caller]
-    _address: int
-    _store: WasmStore | None
-
-    def __init_subclass__(cls) -> None:
-        Caller._public = cls
-
-    def __init__(self) -> None:
-        raise TypeError(f"cannot create '{type(self).__name__}' instances")
-
-    @classmethod
-    def _of(cls, store: WasmStore | None, caller: Any) -> Caller:
-        self = object.__new__(cls)
-        self._store, self._address = store, address_of(caller)
-        return self
-
-    def _expire(self) -> None:
-        self._store, self._address = None, 0
-
-
-def new_host_function(
-    store: WasmStore, function: Callable[..., Any], functype: WasmFuncType, name: str, out: bytearray, at: int
-) -> None:
+def new_host_function(store, function, functype, name, out, at):
     """Make a function of ``store`` that calls ``function``: its ``wasmtime_func_t`` goes to ``out[at:]``."""
-    core, resolved, host = store._core, signature(functype), next(_host_numbers)
-    handle, env = ffi.new("wasmtime_func_t *"), ffi.cast("void *", host)
+    core, handle = store._core, ffi.new("wasmtime_func_t *")
+    host = HostFunction(store, function, signature(functype), name)
     with core as context:
         c_type = store.engine._c_functype(functype, core.engine).get()
-        core.hosts[host] = HostFunction(function, resolved, name)
-        if resolved.plain:
-            lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_host_call, env, NULL, handle)
-        else:
-            lib.wasmtime_func_new(context, c_type, lib.wrt_host_call_values, env, NULL, handle)
+        core.hosts[host] = host
+        make = lib.wasmtime_func_new_unchecked if host.resolved.plain else lib.wasmtime_func_new
+        make(context, c_type, host.callback, NULL, NULL, handle)
     out[at : at + ffi.sizeof("wasmtime_func_t")] = ffi.buffer(handle)[:]
-
-
-def instantiate(store: WasmStore, module: Handle, imports: bytearray) -> bytes:
-    """Make an instance, as the bytes of its ``wasmtime_instance_t``.
-
-    Args:
-        store: The store to make it in.
-        module: The module's handle.
-        imports: An array of ``wasmtime_extern_t`` as bytes.
-    """
-    core, trap, handle = store._core, ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
-    items, pointer = ffi.from_buffer("wasmtime_extern_t[]", imports), module.get()
-    look_at_signals()
-    with core.running(store) as context:
-        error = lib.wasmtime_instance_new(context, pointer, items, len(items), handle, trap)
-        if error != NULL or trap[0] != NULL:
-            raise failure(store, context, error, trap[0], core.take_raised())
-    return bytes(ffi.buffer(handle))
-
-
-class Hosts:
-    """Host functions that are defined in a C linker, for any store: each that may call them keeps this."""
-
-    __slots__ = ("_made",)
-
-    def __init__(self) -> None:
-        self._made: dict[int, HostFunction] = {}
-
-    def define(
-        self,
-        linker: Any,
-        names: tuple[Any, ...],
-        function: Callable[..., Any],
-        functype: WasmFuncType,
-        c_type: Any,
-        name: str,
-    ) -> Any:
-        """Define ``function`` in a C linker.
-
-        Args:
-            linker: The ``wasmtime_linker_t *``.
-            names: The two names of the import, each followed by its length.
-            function: What the host function calls.
-            functype: Its type.
-            c_type: The same as a ``wasm_functype_t *``.
-            name: What error messages call it.
-
-        Returns:
-            A ``wasmtime_error_t *``.
-        """
-        resolved, host = signature(functype), next(_host_numbers)
-        self._made[host] = HostFunction(function, resolved, name)
-        env = ffi.cast("void *", host)
-        if resolved.plain:
-            return lib.wasmtime_linker_define_func_unchecked(
-                linker, *names, c_type, lib.wrt_host_call, env, NULL
-            )
-        return lib.wasmtime_linker_define_func(linker, *names, c_type, lib.wrt_host_call_values, env, NULL)
-
-    def keep(self, store: WasmStore) -> None:
-        """Make ``store`` keep this."""
-        store._core.hosts.update(self._made)
-
-
-def instantiate_prepared(store: WasmStore, core: StoreCore, prepared: int, hosts: Hosts) -> bytes:
-    """Make an instance of what a linker has prepared, as `instantiate` does.
-
-    Args:
-        store: The store to make it in.
-        core: Its core.
-        prepared: The address of the ``wasmtime_instance_pre_t``, which the caller keeps.
-        hosts: The host functions that it was prepared with.
-    """
-    trap, handle = ffi.new("wasm_trap_t **"), ffi.new("wasmtime_instance_t *")
-    look_at_signals()
-    with core.running(store) as context:
-        hosts.keep(store)
-        pointer = ffi.cast("wasmtime_instance_pre_t *", prepared)
-        error = lib.wasmtime_instance_pre_instantiate(pointer, context, handle, trap)
-        if error != NULL or trap[0] != NULL:
-            raise failure(store, context, error, trap[0], core.take_raised())
-    return bytes(ffi.buffer(handle))
-
-
-#: Puts the engine's signal handlers in front again, if others were installed.
-look_at_signals = lib.wrt_signals_restore
-
-
-def _keep_lost(_type: object, raised: BaseException | None, _traceback: object) -> int:
-    lost.raised = raised
-    return 0
-
-
-def _keep_raised(core: StoreCore, raised: BaseException) -> int:
-    """Keep what a host function raised until the call that led there ends; the answer for the engine."""
-    store, answer = core.caller, 0
-    if store is not None and is_thrown(raised):
-        try:
-            with core as context:
-                answer = address_of(_convert.wrappers.throw(store, context, raised))
-        except BaseException as worse:  # noqa: BLE001  likewise
-            raised = worse
-    core.raised = raised
-    return answer
-
-
-def _wrt_python_host_call(store: int, host: int, caller: Any, slots: Any, _count: int) -> int:
-    core = core_of(store)
-    try:
-        core.hosts[host].run_raw(core, caller, slots)
-        core.check_lost()
-    except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
-        return _keep_raised(core, raised)
-    return 1
-
-
-def _wrt_python_host_call_values(
-    store: int, host: int, caller: Any, args: Any, _nargs: int, results: Any, _nresults: int
-) -> int:
-    core = core_of(store)
-    try:
-        core.hosts[host].run_checked(core, caller, args, results)
-        core.check_lost()
-    except BaseException as raised:  # noqa: BLE001  it comes out of the call that led here
-        return _keep_raised(core, raised)
-    return 1
-
-
-for _callback in (_wrt_python_host_call, _wrt_python_host_call_values):
-    ffi.def_extern(name=_callback.__name__[1:], error=0, onerror=_keep_lost)(_callback)
 
 
 # ---- Linear memory
@@ -493,35 +305,28 @@ class Memory:
     """The bytes of a linear memory; the public class derives from it."""
 
     __slots__ = ("_pinned", "_store")
-    _store: WasmStore
 
-    def _bind_to(self, store: WasmStore, _handle: Any, *, pinned: bool) -> None:
+    def _bind_to(self, store, _handle, *, pinned):
         self._store, self._pinned = store, pinned
 
-    def _unbind(self) -> None:
+    def _unbind(self):
         pass
 
-    if TYPE_CHECKING:
-
-        @property
-        def _live(self) -> Any: ...
-
-    def _size(self) -> int:
+    def _size(self):
         handle = self._live
         with self._store._core as context:
             return int(lib.wasmtime_memory_data_size(context, handle))
 
-    def read(self, offset: int, length: int) -> bytes:
+    def read(self, offset, length):
         """Copy ``length`` bytes out of linear memory, starting at ``offset``."""
         offset, length, size = operator.index(offset), operator.index(length), self._size()
         if not (0 <= offset <= size and 0 <= length <= size - offset):
             out_of_range(size, offset, length)
-        to, handle = bytearray(length), self._live
+        handle = self._live
         with self._store._core as context:
-            lib.wrt_memory_read(context, handle, offset, length, ffi.from_buffer(to))
-        return bytes(to)
+            return bytes(ffi.buffer(lib.wasmtime_memory_data(context, handle) + offset, length))
 
-    def write(self, offset: int, data: Any) -> int:
+    def write(self, offset, data):
         """Copy ``data`` into linear memory, starting at ``offset``."""
         offset = operator.index(offset)
         if isinstance(data, str):
@@ -532,10 +337,10 @@ class Memory:
             if not (0 <= offset <= size and length <= size - offset):
                 out_of_range(size, offset, length)
             with self._store._core as context:
-                lib.wrt_memory_write(context, handle, offset, length, ffi.from_buffer(flat))
+                ffi.memmove(lib.wasmtime_memory_data(context, handle) + offset, ffi.from_buffer(flat), length)
         return length
 
-    def __getitem__(self, key: Any) -> Any:
+    def __getitem__(self, key):
         if isinstance(key, slice):
             start, stop, step = key.indices(self._size())
             if step == 1:
@@ -543,7 +348,7 @@ class Memory:
             return bytes(self.read(0, self._size())[key])
         return self.read(self._index(key), 1)[0]
 
-    def __setitem__(self, key: Any, value: Any) -> None:
+    def __setitem__(self, key, value):
         if not isinstance(key, slice):
             index, byte = self._index(key), operator.index(value)
             if not 0 <= byte <= 255:
@@ -563,26 +368,30 @@ class Memory:
                 )
             self.write(start, data)
 
-    def __delitem__(self, _key: object) -> None:
+    def __delitem__(self, _key):
         raise TypeError("bytes of a memory cannot be deleted")
 
-    def _index(self, key: Any) -> int:
+    def _index(self, key):
         index, size = operator.index(key), self._size()
         if not -size <= index < size:
             raise IndexError(f"byte {key!r} is outside of this memory of {size} bytes")
         return index + size if index < 0 else index
 
-    def _view(self) -> memoryview:
+    def _view(self):
         handle = self._live
         if not self._pinned:
             not_pinned(self)
         core = self._store._core
         with core as context:
             size = lib.wasmtime_memory_data_size(context, handle)
-            data = core.export_view(lib.wasmtime_memory_data(context, handle))
-        return memoryview(ffi.buffer(data, size)).cast("B")
+            return view_of(lib.wasmtime_memory_data(context, handle), size, core)
 
     if sys.version_info >= (3, 12):
 
-        def __buffer__(self, _flags: int, /) -> memoryview:
+        def __buffer__(self, _flags, /):
             return self._view()
+
+
+def install():
+    """Use these classes. Call it before anything imports the modules of the object model."""
+    _fast.Function, _fast.Memory, _fast.new_host_function = Function, Memory, new_host_function

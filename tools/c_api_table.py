@@ -156,7 +156,7 @@ REASONS: list[tuple[str, str, str]] = [
         "counted",
         "Nothing is copied that Python can share, and nothing freed that goes with something else.",
         (
-            "wasmtime_*_clone wasmtime_*_copy wasmtime_extern_delete wasmtime_heaptype_delete "
+            "wasmtime_*_clone wasmtime_*_copy wasmtime_heaptype_delete "
             "wasmtime_reftype_delete wasmtime_storage_type_delete wasm_*type_copy wasm_frame_copy "
             "wasm_frame_delete wasm_importtype_delete wasm_exporttype_delete"
         ),

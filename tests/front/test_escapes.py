@@ -13,6 +13,7 @@ from wasmtime_rt import (
     OutOfFuelError,
     Sandbox,
     WasmTimeout,
+    WasmTrap,
     run_wasi,
     rw,
 )

@@ -48,10 +48,10 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
 static int open_known(wrt_files_t *files, const struct opening *opening, const struct stat *known) {
     bool directory = S_ISDIR(known->st_mode), wants = opening->oflags & WASI_OPEN_DIRECTORY;
     struct stat status;
-    if (S_ISLNK(known->st_mode))
-        return -ELOOP;
     if (opening->oflags & WASI_OPEN_CREAT && opening->oflags & WASI_OPEN_EXCL)
         return -EEXIST;
+    if (S_ISLNK(known->st_mode))
+        return -ELOOP;
     if (wants && !directory)
         return -ENOTDIR;
     if (!directory && !S_ISREG(known->st_mode))

@@ -24,11 +24,12 @@ static uint16_t take(
     place->folder = wrt_files_find_kind(files, fd, WRT_FILES_DIRECTORY);
     if (!place->folder)
         return WASI_BADF;
-    if (length < WRT_PATH_SIZE && !wrt_is_utf8(path, length))
-        return WASI_ILSEQ;
+    uint16_t error = wrt_path_copy(place->path, path, length);
+    if (error)
+        return error;
     if (changes && !place->folder->changes)
         return WASI_PERM;
-    return wrt_path_copy(place->path, path, length);
+    return wrt_path_check(place->path, length);
 }
 
 /* Opens the folder of the last component. The caller closes `place->parent`. */
@@ -154,13 +155,13 @@ uint16_t wrt_files_path_symlink(
     struct place place;
     char target[WRT_PATH_SIZE];
     uint16_t error = take(files, fd, new_path, new_length, true, &place);
+    if (!error)
+        error = wrt_path_copy(target, old_path, old_length);
+    if (!error)
+        error = wrt_path_check(target, old_length); /* no program could follow an absolute one */
+    if (!error)
+        error = open_parent(files, &place);
     if (error)
-        return error;
-    if (old_length < WRT_PATH_SIZE && !wrt_is_utf8(old_path, old_length))
-        return WASI_ILSEQ;
-    if ((error = wrt_path_copy(target, old_path, old_length)))
-        return error; /* an absolute one too, which no program could follow */
-    if ((error = open_parent(files, &place)))
         return error;
     if ((error = creation_room(files))) {
         close(place.parent);

@@ -91,7 +91,7 @@ static uint16_t fill(int folder, struct listing *listing, uint64_t cookie) {
     long filled = syscall(SYS_getdents64, folder, listing->block, sizeof listing->block);
     listing->cookie = cookie;
     listing->filled = filled < 0 ? 0 : (size_t)filled;
-    return filled < 0 ? wrt_wasi_errno(errno) : WASI_SUCCESS;
+    return filled < 0 && errno != ENOENT ? wrt_wasi_errno(errno) : WASI_SUCCESS; /* ENOENT: the folder was removed */
 }
 
 static const struct record *record_at(const struct listing *listing, size_t at) {

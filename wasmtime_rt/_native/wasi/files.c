@@ -218,6 +218,7 @@ uint16_t wrt_files_fd_fdstat_get(wrt_files_t *files, uint32_t fd, uint8_t *out) 
         rights &= ~(found->writes ? 0ull : WASI_RIGHT_WRITE);
         inheriting = rights;
     }
+    memset(out, 0, 24); /* no bytes of the host between the fields */
     out[0] = type;
     put16(out + 2, found->flags);
     put64(out + 8, rights);
@@ -249,7 +250,7 @@ uint16_t wrt_files_fd_prestat_get(wrt_files_t *files, uint32_t fd, uint8_t *out)
     const wrt_descriptor_t *found = wrt_files_find(files, fd);
     if (!found || !found->name)
         return WASI_BADF;
-    out[0] = 0; /* the tag of a folder */
+    put32(out, 0); /* the tag of a folder */
     put32(out + 4, found->name_length);
     return WASI_SUCCESS;
 }

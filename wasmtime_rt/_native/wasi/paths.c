@@ -42,13 +42,15 @@ bool wrt_is_utf8(const uint8_t *text, size_t length) {
 
 uint16_t wrt_path_copy(char text[WRT_PATH_SIZE], const uint8_t *path, size_t length) {
     if (length >= WRT_PATH_SIZE)
-        return WASI_NAMETOOLONG;
+        length = 0;
     memcpy(text, path, length);
     text[length] = 0;
     return wrt_is_utf8((const uint8_t *)text, length) ? WASI_SUCCESS : WASI_ILSEQ;
 }
 
 uint16_t wrt_path_check(const char text[WRT_PATH_SIZE], size_t length) {
+    if (length >= WRT_PATH_SIZE)
+        return WASI_NAMETOOLONG;
     if (!length)
         return WASI_NOENT;
     if (text[0] == '/')

@@ -3,6 +3,7 @@
 #include "table.h"
 
 #include <errno.h>
+#include <string.h>
 #include <sys/stat.h>
 
 /* Device numbers of the host mean nothing to a program, which sees one device. */
@@ -30,6 +31,7 @@ static uint64_t nanoseconds(struct timespec time) {
 }
 
 void wrt_write_filestat(const struct stat *status, uint8_t *out) {
+    memset(out, 0, 64); /* no bytes of the host between the fields */
     put64(out, 1);
     put64(out + 8, wrt_file_identity(status->st_dev, status->st_ino));
     out[16] = wrt_file_type(status->st_mode);
@@ -46,9 +48,7 @@ uint16_t wrt_files_fd_filestat_get(wrt_files_t *files, uint32_t fd, uint8_t *out
     if (!found)
         return WASI_BADF;
     if (found->kind <= WRT_FILES_STDERR) {
-        for (int field = 0; field < 64; field += 8)
-            if (field != 16)
-                put64(out + field, 0);
+        memset(out, 0, 64);
         out[16] = files->stream_types[found->kind];
         return WASI_SUCCESS;
     }

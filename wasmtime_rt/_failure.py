@@ -45,6 +45,9 @@ Written: TypeAlias = tuple[object, object, WasmValType]
 #: with the nanoseconds that had passed, and those of the limit.
 _DEADLINE, _STOPPED = "wasm trap: interrupt", re.compile(r"wasm trap: (?:interrupted|timeout) (\d+)(?: (\d+))?")
 
+#: What our own ``proc_exit`` says, see ``functions.c``: only C code chooses the text of a trap.
+_EXIT = re.compile(r"wasi exit with code (\d+)$", re.MULTILINE)
+
 #: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
 _REASONS = "\n\nCaused by:\n"
 #: What to do where the engine gets no address space.
@@ -219,8 +222,7 @@ def _told(
     if stopped or (code is None and trap == NULL and reason == _DEADLINE):
         code = TrapCode.INTERRUPT
     frames = _frames(vector)
-    exit_status = ffi.new("int *")
-    exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
+    exit_code = _EXIT.match(text)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
     thrown = None
     if taken is not None:
@@ -243,8 +245,8 @@ def _told(
     if thrown is not None:
         thrown.frames, thrown._text = frames, text
         return thrown
-    if exited:
-        return WasmExit(exit_status[0])
+    if exit_code is not None:
+        return WasmExit(int(exit_code[1]))
     if stopped:
         return _ended(stopped, newline + where, frames)
     if code is TrapCode.OUT_OF_FUEL:

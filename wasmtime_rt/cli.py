@@ -24,6 +24,8 @@ from typing import Any
 
 from . import __version__, engine_version
 from ._console import problem, progress, table
+from ._host_files import MAX_SOURCE, open_input, read_file, write_file
+from ._stamp import read_stamp
 from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LinkError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
@@ -76,6 +78,24 @@ def mount(text: str) -> tuple[str, HostDir]:
     if not host:
         raise argparse.ArgumentTypeError(f"expected HOST[::GUEST][:rw], got {text!r}")
     return guest or host, rw(host) if writable else host
+
+
+class _Mounts(argparse.Action):
+    """Collects mounts, and refuses two folders with one name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002  which argparse gives
+    ) -> None:
+        """Add one mount."""
+        guest, host = values
+        mounts = dict(getattr(namespace, self.dest))
+        if guest in mounts:
+            parser.error(f"--dir: two folders have the name {printable(guest)!r} for the program")
+        setattr(namespace, self.dest, {**mounts, guest: host})
 
 
 def variable(text: str) -> tuple[str, str]:
@@ -194,8 +214,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--dir",
         metavar="HOST[::GUEST][:rw]",
         type=mount,
-        action="append",
-        default=[],
+        action=_Mounts,
+        default={},
         help="a folder that the program sees, read-only unless it ends with :rw; may be repeated",
     )
     run.add_argument(
@@ -216,6 +236,11 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     )
     run.add_argument(
         "--compile-memory", metavar="SIZE", type=size, help="let compiling take so much memory: 512M, 1GiB"
+    )
+    run.add_argument(
+        "--precompiled",
+        action="store_true",
+        help="PROGRAM is machine code that 'compile' wrote: it runs with all rights of this process",
     )
     run.add_argument("--profile", metavar="FILE", help="write a profile for https://profiler.firefox.com")
 
@@ -325,19 +350,28 @@ _RUNNABLE: Sequence[dict[str, Any]] = (
 )
 
 
-def _program(path: str) -> str | WasmModule:
-    """What a sandbox takes: a path, or a module that was compiled already."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"\x7fELF":
-            return path
+def _precompiled(path: str) -> WasmModule:
+    """The module that ``compile`` wrote to a file."""
     for settings in _RUNNABLE:
         with contextlib.suppress(WasmtimeError):
             return WasmModule.deserialize_file(WasmEngine(WasmConfig(**settings)), path)
     return WasmModule.deserialize_file(WasmEngine(), path)
 
 
+def _is_compiled(path: str) -> bool:
+    with open(open_input(path, "PROGRAM"), "rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    program = _program(arguments.program)
+    program: str | WasmModule = arguments.program
+    if arguments.precompiled:
+        program = _precompiled(arguments.program)
+    elif _is_compiled(arguments.program):
+        raise _Refused(
+            f"{arguments.program}: it is machine code, not WebAssembly: --precompiled runs it, with all "
+            "rights of this process"
+        )
     if isinstance(program, WasmModule):
         config = program.engine.config
         for option, setting in (
@@ -381,7 +415,7 @@ def _run(arguments: argparse.Namespace) -> int:
             stdin="inherit",
             stdout="inherit",
             stderr="inherit",
-            mounts=dict(arguments.dir),
+            mounts=arguments.dir,
         ) as program_:
             watched = (
                 program_.store.profile(arguments.profile) if arguments.profile else contextlib.nullcontext()
@@ -416,12 +450,11 @@ def _values(name: str, kind: WasmExternType | None, words: Sequence[str]) -> lis
     return values
 
 
-def _write(path: str, data: bytes) -> None:
+def _write(path: str, data: bytes, mode: int = 0o666) -> None:
     if path == "-":
         sys.stdout.buffer.write(data)
-        return
-    with open(path, "wb") as file:
-        file.write(data)
+    else:
+        write_file(path, "--output", data, mode)
 
 
 def _compile(arguments: argparse.Namespace) -> int:
@@ -430,7 +463,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     began = time.perf_counter()
     with _compiling(arguments.module):
         data = WasmModule(engine, Path(arguments.module)).serialize()
-    _write(target, data)
+    _write(target, data, 0o644)  # for nobody else to write: it is machine code
     if target != "-":
         print(f"{target}: {_megabytes(len(data))}, compiled in {time.perf_counter() - began:.2f} s")
     return 0
@@ -476,6 +509,8 @@ def _features(wasm: bytes) -> list[str]:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     path = arguments.module
+    if _is_compiled(path):
+        return _inspect_compiled(path, as_json=arguments.json)
     with _compiling(path):
         wasm = read_source(Path(path))
         module = WasmModule(WasmEngine(WasmConfig(wasm_custom_page_sizes=True)), wasm)
@@ -509,6 +544,37 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _inspect_compiled(path: str, *, as_json: bool) -> int:
+    """Show the record at the end of a serialized module, without loading the module."""
+    with open(open_input(path, "MODULE"), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = read_stamp(path, size, lambda at, count: os.pread(file.fileno(), count, at))
+    if found is None:
+        raise _Refused(f"{path}: machine code that WasmModule.serialize did not write")
+    told = {
+        "path": path,
+        "size": size,
+        "kind": "compiled module",
+        "engine": f"Wasmtime {found.engine}",
+        "settings": found.settings,
+        "source": found.source,
+    }
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return 0
+    print(f"{path}: {size} bytes, a compiled module, which was not loaded")
+    rows = [("engine", f"Wasmtime {found.engine}"), *found.settings.items()]
+    if found.source is not None:
+        rows.append(("SHA-256 of the WebAssembly", found.source))
+    table("compiled with", ("", ""), [(_short(name), _short(value)) for name, value in rows])
+    return 0
+
+
+def _short(text: object) -> str:
+    shown = printable(str(text)[:256])
+    return shown if len(str(text)) <= 256 else shown + "..."
+
+
 def printable(text: str) -> str:
     """Names in modules may be anything: nothing in them is to move the cursor of a terminal."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
@@ -516,7 +582,12 @@ def printable(text: str) -> str:
 
 def _wat2wasm(arguments: argparse.Namespace) -> int:
     source = arguments.source
-    text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    if source == "-":
+        text = sys.stdin.buffer.read(MAX_SOURCE + 1)
+        if len(text) > MAX_SOURCE:
+            raise _Refused(f"the standard input has more than {MAX_SOURCE} bytes")
+    else:
+        text = read_file(source, "WAT")
     target = arguments.output or ("-" if source == "-" else os.path.splitext(source)[0] + ".wasm")
     try:
         _write(target, wat2wasm(text))
@@ -616,6 +687,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cache": cache.folder,
+        **({} if cache.problem is None else {"cache not used": cache.problem}),
         "cache entries": len(cache),
         "cache bytes": cache.size,
         "cache bytes at most": cache.max_size,

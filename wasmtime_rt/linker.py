@@ -208,9 +208,12 @@ class WasmLinker(WasmtimeResource):
         return made
 
     def define_wasi(self) -> None:
-        """Define WASI preview 1. What programs may see is said by the `WasiConfig` of their store.
+        """Define the functions of WASI preview 1.
 
-        C API: ``wasmtime_linker_define_wasi``.
+        The `WasiConfig` of a store says what its programs may see. The functions are this package's own, and not
+        those of the engine.
+
+        C API: ``wasmtime_linker_define_func_unchecked``.
         """
         self._check_open()
         if self._wasi is None:

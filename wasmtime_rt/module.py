@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union, overload
 
@@ -17,6 +16,7 @@ from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
 from ._exact import exact_bytes, utf8
 from ._failure import check
+from ._host_files import open_input, read_file
 from ._importing import Importing
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
@@ -68,25 +68,26 @@ def wat2wasm(text: str | bytes) -> bytes:
     return take_bytes(made)
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
-    with open(os.fspath(path), "rb") as file:  # of a number, the descriptor would be taken, and closed
-        return file.read()
+def read_source(source: Source, max_size: int | None = None) -> bytes:
+    """Return the binary module that ``source`` is, names, or spells. It is never compiled code.
 
-
-def read_source(source: Source) -> bytes:
-    """The binary module that ``source`` is, names, or spells.
+    Args:
+        source: WAT text, the bytes of a module or of WAT, or the path of a file with either.
+        max_size: Bytes that a file may have; 1 GiB by default, beyond which the engine refuses modules.
 
     Raises:
-        CompileError: It is text, and not WAT.
-        OSError: It is a path, and cannot be read.
-        TypeError: It is neither text, bytes nor a path.
+        CompileError: If it is compiled code, or neither a module nor WAT.
+        LimitError: If it is the path of a file with more than ``max_size`` bytes.
+        OSError: If it is the path of a file that cannot be read.
+        TypeError: If it is neither text, bytes nor a path.
+        ValueError: If it is the path of a pipe or a device.
     """
     if isinstance(source, str):
         if source and "(" not in source and "\n" not in source:
             raise CompileError(f"{source!r} is not WAT, which a str is taken for: a file is a pathlib.Path")
         return wat2wasm(source)
     if isinstance(source, os.PathLike):
-        data = _content(source)
+        data = read_file(source, "source", max_size)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = exact_bytes(source)
     else:
@@ -152,8 +153,10 @@ class WasmModule(AbstractModule):
 
     Raises:
         CompileError: It is not valid, or uses a feature that the engine has off.
+        LimitError: If the file has more than 1 GiB.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
+        ValueError: If the path names a pipe or a device.
         ClosedError: The engine was closed.
 
     C API: ``wasmtime_module_new``, ``wasmtime_module_delete``, ``wasmtime_module_imports``,
@@ -192,9 +195,11 @@ class WasmModule(AbstractModule):
 
         Raises:
             CompileError: It is not valid.
+            LimitError: If it has more than 1 GiB.
             OSError: It cannot be read.
+            ValueError: If ``path`` names a pipe or a device.
         """
-        return cls(engine, _content(path))
+        return cls(engine, read_file(path, "path"))
 
     @staticmethod
     def load(
@@ -364,6 +369,7 @@ class WasmModule(AbstractModule):
             DeserializeError: As for `deserialize`.
             OSError: The file cannot be read.
             TypeError: An argument is of the wrong type.
+            ValueError: If ``path`` names a pipe or a device.
             ClosedError: The engine was closed.
 
         C API: ``wasmtime_module_deserialize_file``.
@@ -371,36 +377,39 @@ class WasmModule(AbstractModule):
         return cls._from_file(engine, path, trusted=trusted)
 
     @classmethod
-    def _from_file(
+    def _from_file(cls, engine: WasmEngine, path: str | os.PathLike[str], *, trusted: bool = False) -> Self:
+        check_engine(engine)
+        opened = open_input(path, "path", instead="read it and give the bytes to deserialize")
+        try:
+            return cls._from_descriptor(engine, opened, path, trusted=trusted)
+        finally:
+            os.close(opened)
+
+    @classmethod
+    def _from_descriptor(
         cls,
         engine: WasmEngine,
+        opened: int,
         path: str | os.PathLike[str],
         *,
         trusted: bool = False,
         source: str | None = None,
     ) -> Self:
-        """What `deserialize_file` does; of WebAssembly with this checksum, if one is given."""
-        check_engine(engine)
-        where, opened = str(path), os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(opened)
-            if not stat.S_ISREG(status.st_mode):
-                raise DeserializeError(f"{where}: not a regular file")
-            found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
-            if found is None and not trusted:
-                raise _stamp.unstamped(where, os.pread(opened, 8, 0))
-            if source is not None and (found is None or found.source != source):
-                raise DeserializeError(f"{where}: it was compiled from something else")
-            if found is not None:
-                _stamp.check_stamp(found, where, engine_version, _settings(engine))
-                if not trusted:
-                    _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
-            # The file that was checked, whatever has that name by now; and any name will do.
-            same = f"/proc/self/fd/{opened}"
-            name = same.encode() if os.path.exists(same) else os.fsencode(path)
-            return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
-        finally:
-            os.close(opened)
+        """Load an open file; only one of WebAssembly with the checksum ``source``, if it is given."""
+        where, status = str(path), os.fstat(opened)
+        found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
+        if found is None and not trusted:
+            raise _stamp.unstamped(where, os.pread(opened, 8, 0))
+        if source is not None and (found is None or found.source != source):
+            raise DeserializeError(f"{where}: it was compiled from something else")
+        if found is not None:
+            _stamp.check_stamp(found, where, engine_version, _settings(engine))
+            if not trusted:
+                _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
+        # The file that was checked, whatever has that name by now; and any name will do.
+        same = f"/proc/self/fd/{opened}"
+        name = same.encode() if os.path.exists(same) else os.fsencode(path)
+        return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
 
     @classmethod
     def _load(

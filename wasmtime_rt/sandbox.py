@@ -11,7 +11,6 @@ import contextlib
 import functools
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
@@ -21,7 +20,6 @@ from ._abstract import WasmtimeResource
 from ._deadline import limited
 from ._importing import Importing
 from ._record import Record
-from ._waiting import WASI, Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
 from .errors import (
@@ -134,12 +132,10 @@ class SandboxInstance(WasmtimeResource):
         "_outputs",
         "_store",
         "_timeout",
-        "_waiter",
     )
 
     _store: WasmStore
     _instance: WasmInstance | None
-    _waiter: Waiter
     _captured: dict[str, _Captured]
     _outputs: dict[str, bytearray]
     _fuel: int | None
@@ -210,10 +206,7 @@ class SandboxInstance(WasmtimeResource):
     @contextlib.contextmanager
     def _running(self, limit: float | EllipsisType | None) -> Iterator[None]:
         """Run the program within ``limit`` and give the errors that end it what it did: ``...`` is its own limit."""
-        waiter, began = self._waiter, time.monotonic()
-        timeout = self._timeout if isinstance(limit, EllipsisType) else limit
-        waiter.began, waiter.deadline = began, None if timeout is None else began + timeout
-        waiter.timeout = timeout or 0.0
+        began = time.monotonic()
         try:
             with limited(self._store, limit):
                 yield
@@ -225,8 +218,6 @@ class SandboxInstance(WasmtimeResource):
             raise
         else:
             self._duration += time.monotonic() - began
-        finally:
-            waiter.began = waiter.deadline = None
 
     @property
     def trapped(self) -> bool:
@@ -311,7 +302,6 @@ class Sandbox(WasmtimeResource):
         "_module",
         "_name",
         "_prepared",
-        "_prepared_to_inherit",
         "_timeout",
     )
 
@@ -373,17 +363,15 @@ class Sandbox(WasmtimeResource):
             else:
                 self._module = _load_elsewhere(engine, wasm, cache, compile_timeout, compile_memory)
         self._imports: Imports | None = _checked(imports)
-        self._prepared = self._prepare(inherits_input=False)
-        self._prepared_to_inherit: WasmInstancePre | None = None
+        self._prepared = self._prepare()
 
-    def _prepare(self, *, inherits_input: bool) -> WasmInstancePre:
+    def _prepare(self) -> WasmInstancePre:
         if self._imports is None:
             raise ClosedError("this Sandbox was closed")
         linker = WasmLinker(self._module.engine)
         for name, functions in self._imports.items():
             for function, item in functions.items():
                 linker.define(name, function, item)
-        define_waiting(linker, inherits_input=inherits_input, without=self._imports.get(WASI, ()))
         linker.define_wasi()
         return linker.prepare(self._module)
 
@@ -538,13 +526,8 @@ class Sandbox(WasmtimeResource):
         return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
 
     def _instantiate(self, store: WasmStore) -> WasmInstance:
-        prepared = self._prepared
-        if store._waiter.inputs:  # it inherits its input
-            if self._prepared_to_inherit is None:
-                self._prepared_to_inherit = self._prepare(inherits_input=True)
-            prepared = self._prepared_to_inherit
         with _limits_told():
-            return prepared.instantiate(store)
+            return self._prepared.instantiate(store)
 
     def _open(
         self,
@@ -589,10 +572,6 @@ class Sandbox(WasmtimeResource):
             if isinstance(output, str) and output == "capture":
                 captured = program._captured[name] = _Captured()
                 program._outputs[name] = captured.into
-        if isinstance(stdin, os.PathLike):
-            with contextlib.suppress(OSError):
-                if stat.S_ISFIFO(os.stat(stdin).st_mode):
-                    raise ValueError(f"stdin: expected a file, got the pipe {os.fspath(stdin)!r}: open it")
         wasi = WasiConfig(
             argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
             env={} if env is None else env,
@@ -602,9 +581,7 @@ class Sandbox(WasmtimeResource):
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
         )
-        program._waiter = Waiter(inherits_input=isinstance(stdin, str) and stdin == "inherit")
         program._store = store = WasmStore(self._module.engine, data=data, wasi=wasi, limits=limits)
-        store._waiter = program._waiter
         program._fuel, program._fuel_before = fuel, 0
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
@@ -618,7 +595,7 @@ class Sandbox(WasmtimeResource):
     def close(self) -> None:
         """Let go of the module. What runs goes on."""
         self._prepared.close()
-        self._prepared_to_inherit = self._imports = None
+        self._imports = None
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._name}{'' if self.is_valid else ' closed'}>"
@@ -757,12 +734,12 @@ def _read(program: Any, max_size: int | None) -> bytes:
 
         program = Path(program)
     if isinstance(program, os.PathLike):
-        _check_size(os.stat(program).st_size, max_size)
+        wasm = read_source(program, max_size)
     elif isinstance(program, (bytes, bytearray, memoryview)):
         _check_size(len(program), max_size)
+        wasm = read_source(program)
     else:
         raise TypeError(f"program: expected a path, bytes or a WasmModule, got {type(program).__name__}")
-    wasm = read_source(program)
     _check_size(len(wasm), max_size)
     return wasm
 

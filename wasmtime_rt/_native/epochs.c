@@ -353,10 +353,6 @@ static bool interrupt(wrt_epochs_t *epochs) {
     return true;
 }
 
-bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs) {
-    return __atomic_load_n(&epochs->interrupted, __ATOMIC_ACQUIRE);
-}
-
 /* ---- Calls that run ---- */
 
 static void leave(wrt_epochs_t *epochs) {

@@ -7,6 +7,8 @@
 
 #include <wasmtime.h>
 
+#include "wasi/wasi.h"
+
 /* Python lays out arrays of externs itself: see externs.py. */
 _Static_assert(sizeof(wasmtime_extern_t) == 32 && offsetof(wasmtime_extern_t, of) == 8, "layout of externs");
 
@@ -62,32 +64,6 @@ bool wrt_host_refs_any(const wrt_host_refs_t *refs);
 /* Moves up to `max` dropped keys into `keys` and returns how many. */
 size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max);
 
-/* ---- Sinks: what a WASI program prints ----
- *
- * The engine writes on threads of its own, so a sink is a locked list of pieces that Python takes, or
- * a descriptor that it writes to at once. Python and the engine each hold a share, since the engine may
- * let go after the store was deleted. What goes beyond the limit is dropped, and the program not told.
- */
-typedef struct wrt_sink wrt_sink_t;
-
-typedef struct wrt_piece {
-    struct wrt_piece *next;
-    uint8_t *data;
-    size_t size, capacity;
-} wrt_piece_t;
-
-/* A sink for `limit` bytes in all. It owns `descriptor` and closes it; -1 is none, and keeps pieces. */
-wrt_sink_t *wrt_sink_new(int descriptor, uint64_t limit);
-void wrt_sink_release(wrt_sink_t *sink);
-void wrt_sink_as_stdout(wrt_sink_t *sink, wasi_config_t *config);
-void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
-/* The oldest piece, which the caller frees, or NULL. */
-wrt_piece_t *wrt_sink_take(wrt_sink_t *sink);
-void wrt_piece_free(wrt_piece_t *piece);
-/* Whether bytes were dropped since the sink was made or renewed. */
-bool wrt_sink_truncated(wrt_sink_t *sink);
-/* Begin to count anew: `limit` bytes from now. */
-void wrt_sink_renew(wrt_sink_t *sink, uint64_t limit);
 
 /* ---- Epochs ----
  *
@@ -105,17 +81,12 @@ void wrt_clock_release(wrt_clock_t *clock);
 /* A tick of the user's. */
 void wrt_clock_tick(wrt_clock_t *clock);
 
-typedef struct wrt_epochs wrt_epochs_t;
-
 /* The next three may be called inside the store's guard only. */
 void wrt_epochs_set_deadline(wrt_epochs_t *epochs, uint64_t ticks);
 /* Takes samples into `profiler`, which is borrowed, one every so many nanoseconds, or none where it is NULL. */
 void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *profiler, uint64_t interval);
 /* How many samples were taken since `wrt_epochs_set_profiler`. */
 uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs);
-
-/* Whether the call that is running is to end by that. */
-bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs);
 
 /* ---- Limits ----
  *
@@ -213,16 +184,6 @@ bool wrt_threads_can_start(size_t count, size_t stack);
  * not without threads, and not in a forked child whose parent had them.
  */
 bool wrt_compiler_start(wasm_engine_t *engine, size_t count, size_t stack);
-
-/* Starts the threads that WASI runs on; `count` at most. `file` is one that can be read. */
-int wrt_wasi_start(size_t count, size_t stack, const char *file);
-#define WRT_WASI_RUNS 0
-#define WRT_WASI_GONE 1
-#define WRT_WASI_NO_DESCRIPTORS 2
-#define WRT_WASI_NO_THREADS 3
-/* Whether they were started before this process was forked, so that WASI waits for ever. */
-bool wrt_wasi_is_gone(void);
-bool wrt_wasi_runs(void);
 
 /* What a fork on another thread waits for, within reason: it may hold locks of the engine. From anywhere. */
 #define WRT_WORKS 0

@@ -328,7 +328,7 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         Py_DECREF(self);
         return result;
     }
-    if (epochs && unlikely(!epochs_calls->enter(guard->epochs))) {
+    if (epochs && unlikely(!epochs_calls->enter(guard->inside.epochs))) {
         guard->activations = 0;
         guard_no_ticker(guard);
         Py_DECREF(self);
@@ -346,7 +346,7 @@ static inline __attribute__((always_inline)) PyObject *call_first(
     guard->released = NULL;
     guard->caller = NULL;
     if (epochs)
-        epochs_calls->leave(guard->epochs);
+        epochs_calls->leave(guard->inside.epochs);
     if (unlikely(error || trap)) {
         guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
@@ -386,7 +386,7 @@ static vectorcallfunc way_of(Function *self) {
         {call_first_v128, call_first_v128_epochs},
     };
     Signature *sig = self->signature;
-    int epochs = self->guard->epochs != NULL;
+    int epochs = self->guard->inside.epochs != NULL;
     if (!sig->plain)
         return (vectorcallfunc)call_checked;
     if (sig->slots > FEW_PLAIN)

@@ -80,7 +80,7 @@ static inline int guard_leave_inline(Guard *guard) {
 }
 
 int guard_small_stack(Guard *guard, size_t needed); /* leaves, raises, returns -1 */
-int guard_look_around(Guard *guard);                /* now and then, before an outermost call: -1, having left */
+void guard_look_around(void);                       /* now and then, before an outermost call */
 int guard_no_ticker(Guard *guard);                  /* leaves, raises that nothing keeps the time, returns -1 */
 
 static inline int guard_enter_running_inline(Guard *guard) {
@@ -91,9 +91,9 @@ static inline int guard_enter_running_inline(Guard *guard) {
     if (stack_left() < needed)
         return guard_small_stack(guard, needed);
     if (guard->activations == 0) {
-        if (unlikely(--calls_until_look < 0 || guard->needs_threads) && guard_look_around(guard) < 0)
-            return -1;
-        if (unlikely(guard->epochs) && !epochs_calls->enter(guard->epochs))
+        if (unlikely(--calls_until_look < 0))
+            guard_look_around();
+        if (unlikely(guard->inside.epochs) && !epochs_calls->enter(guard->inside.epochs))
             return guard_no_ticker(guard);
     }
     guard->activations++;
@@ -101,8 +101,8 @@ static inline int guard_enter_running_inline(Guard *guard) {
 }
 
 static inline int guard_leave_running_inline(Guard *guard) {
-    if (--guard->activations == 0 && unlikely(guard->epochs))
-        epochs_calls->leave(guard->epochs);
+    if (--guard->activations == 0 && unlikely(guard->inside.epochs))
+        epochs_calls->leave(guard->inside.epochs);
     return guard_leave_inline(guard);
 }
 
@@ -111,7 +111,7 @@ static inline int guard_enter_first_inline(Guard *guard) {
     char here;
     unsigned long ident = this_thread.ident; /* 0, and then the stack is unknown too, before the first call */
     if (unlikely(
-            guard->owner || guard->not_plain || guard->raised || !ident || objects_were_dropped(guard) ||
+            guard->owner || guard->closed || guard->raised || !ident || objects_were_dropped(guard) ||
             (uintptr_t)&here - this_thread.lowest_stack < guard->max_wasm_stack + STACK_MARGIN ||
             --calls_until_look < 0))
         return 0;

@@ -113,7 +113,7 @@ class Private(Rule):
     def check_link(self, link: Link) -> None:
         """Refuse a link that another user owns, or one of ``/proc``, which skips the folders between."""
         _check_owner(link.status, link.shown)
-        if link.status.st_dev == _proc_device():
+        if on_proc(link.status):
             raise PermissionError(errno.EACCES, "it is a link of /proc", link.shown)
 
 
@@ -216,7 +216,7 @@ def follow(path: HostPath, rule: Rule) -> Place:
                 if links > _MOST_LINKS or len(todo) > _MOST_COMPONENTS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), shown)
                 rule.check_link(Link(status, place.trail, shown))
-                if status.st_dev != _proc_device():
+                if not on_proc(status):
                     todo += _through_link(place, name)
                     continue
                 if not todo:
@@ -304,9 +304,9 @@ def _shown(folder: int) -> str:
         return ""
 
 
-def _proc_device() -> int | None:
-    """The device of ``/proc``, whose links lead to open files and not to names."""
+def on_proc(status: os.stat_result) -> bool:
+    """Return whether something is in ``/proc``, whose links lead to open files and not to names."""
     try:
-        return os.stat("/proc/self", follow_symlinks=False).st_dev
+        return status.st_dev == os.stat("/proc/self", follow_symlinks=False).st_dev
     except OSError:
-        return None
+        return False

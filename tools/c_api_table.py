@@ -43,7 +43,6 @@ COMPOSED = {
     "wasmtime_anyref_as_{kind}": ["wasmtime_anyref_as_struct", "wasmtime_anyref_as_array"],
     "wasmtime_{self._kind}ref_unroot": ["wasmtime_structref_unroot", "wasmtime_arrayref_unroot"],
     "wasi_config_inherit_{name}": ["wasi_config_inherit_stdout", "wasi_config_inherit_stderr"],
-    "wasi_config_set_{name}_file": ["wasi_config_set_stdout_file", "wasi_config_set_stderr_file"],
     "wasm_{feature}": [],  # a setting, by its name in Python
     "wrt_sink_as_{name}": ["wrt_sink_as_stdout", "wrt_sink_as_stderr"],
 }
@@ -94,6 +93,11 @@ REASONS: list[tuple[str, str, str]] = [
             "`WasmStore.data`, `WasmEngine()`."
         ),
         "wasi_config_inherit_argv wasi_config_inherit_env wasmtime_context_set_data wasm_engine_new",
+    ),
+    (
+        "opened",
+        "Files for output are opened by this package, which writes them.",
+        "wasi_config_set_stdout_file wasi_config_set_stderr_file",
     ),
     (
         "known",

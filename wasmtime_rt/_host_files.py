@@ -57,7 +57,10 @@ def open_input(path: HostPath, what: str, below: Sequence[HostPath] = (), *, ins
 
 
 def open_output(path: HostPath, what: str, below: Sequence[HostPath] = ()) -> int:
-    """Open a file to write it, and make it empty. The arguments and errors are those of `open_input`."""
+    """Open a file to write it, and make it empty. The arguments and errors are those of `open_input`.
+
+    A file below one of the folders must not have a second name: a program with two folders can have given it.
+    """
     opened = _open(path, os.O_WRONLY | os.O_CREAT, what, below, _OPEN_IT)
     try:
         if stat.S_ISREG(os.fstat(opened).st_mode):
@@ -237,13 +240,23 @@ def _open(path: HostPath, flags: int, what: str, below: Sequence[HostPath], inst
         return _open_file(shown, flags, None, shown, what, instead)
     if shown[-1:] in {"/", b"/"}:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), shown)
-    place = follow(shown, BelowWritable(below))
+    rule = BelowWritable(below)
+    place = follow(shown, rule)
     try:
         if not place.follows:
             flags |= os.O_NOFOLLOW
-        return _open_file(place.name, flags, place.folder, shown, what, instead)
+        opened = _open_file(place.name, flags, place.folder, shown, what, instead)
     finally:
         place.close()
+    above = rule.above(place.trail)
+    if above is not None and flags & os.O_CREAT and os.fstat(opened).st_nlink > 1:
+        os.close(opened)
+        raise PermissionError(
+            errno.EACCES,
+            f"it has a second name (a hard link), maybe outside of {above!r}, which the program may write",
+            shown,
+        )
+    return opened
 
 
 def _open_file(

@@ -24,6 +24,7 @@ _PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _FOLDER = _PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel
 _MOST_COMPONENTS = 4096
+_MOST_CHARACTERS = 4096  # as the kernel
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -70,16 +71,19 @@ class BelowWritable(Rule):
             identity(os.stat(folder)): os.fsdecode(os.fspath(folder)) for folder in folders
         }
 
+    def above(self, trail: Sequence[Identity]) -> str | None:
+        """The path of the one of the folders that ``trail`` leads through, if it does."""
+        return next((self.identities[folder] for folder in trail if folder in self.identities), None)
+
     def check_link(self, link: Link) -> None:
         """Refuse a link in or beneath one of the folders."""
-        for folder in link.trail:
-            if folder in self.identities:
-                raise OSError(
-                    errno.ELOOP,
-                    f"it is a symbolic link below {self.identities[folder]!r}, which the program may write; "
-                    "it is not followed",
-                    link.shown,
-                )
+        folder = self.above(link.trail)
+        if folder is not None:
+            raise OSError(
+                errno.ELOOP,
+                f"it is a symbolic link below {folder!r}, which the program may write; it is not followed",
+                link.shown,
+            )
 
 
 class Private(Rule):
@@ -190,6 +194,8 @@ def follow(path: HostPath, rule: Rule) -> Place:
     text = os.fsdecode(os.fspath(path))
     if not text:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
+    if len(text) > _MOST_CHARACTERS:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), text[:256])
     place = _start(text.startswith("/"), rule, is_last=not text.strip("/"))
     links, todo = 0, _components(text)
     try:

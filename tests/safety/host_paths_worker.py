@@ -9,6 +9,7 @@ import contextlib
 import os
 import resource
 import sys
+import threading
 from pathlib import Path
 
 import wasmtime_rt as w
@@ -159,6 +160,48 @@ def a_mount_of_the_process_itself():
             assert "/proc" in refused(w.WasmtimeError, w.run_wasi, HELLO, mounts=mounts)
 
 
+def a_guest_that_swaps_links_while_files_are_opened():
+    from wasmtime_rt._host_files import open_folder, open_input, open_output
+
+    Path("private").mkdir()
+    Path("private/log").write_text(SECRET)
+    Path("out/sub").mkdir()
+    ended, outcomes, swaps = threading.Event(), set(), [0]
+
+    def swap():
+        while not ended.is_set():
+            for name, plain, link in (("log", "plain", "../secret"), ("sub", "folder", "../private")):
+                os.rename(f"out/{name}", f"out/{plain}")
+                with contextlib.suppress(FileExistsError):  # it was made again meanwhile
+                    os.symlink(link, f"out/{name}")
+                os.unlink(f"out/{name}")
+                os.rename(f"out/{plain}", f"out/{name}")
+                swaps[0] += 1
+
+    Path("out/log").touch()
+    thread = threading.Thread(target=swap)
+    thread.start()
+    try:
+        for _ in range(1000):
+            for path in ("out/log", "alias/sub/../log", "out/sub/log"):
+                for opens in (open_output, open_input):
+                    with contextlib.suppress(OSError):
+                        opened = opens(path, "stdout", ["out"])
+                        os.close(opened)
+                        outcomes.add(opens)
+            with contextlib.suppress(OSError):
+                opened = open_folder("out/sub", ["out"])
+                assert not os.path.samestat(os.fstat(opened), os.stat("private"))
+                os.close(opened)
+                outcomes.add(open_folder)
+    finally:
+        ended.set()
+        thread.join()
+    assert Path("private/log").read_text() == SECRET
+    assert outcomes == {open_output, open_input, open_folder}
+    assert swaps[0] > 100
+
+
 def a_profile_that_a_guest_made_a_link():
     leave_link("../secret", "p.json")
     with w.Sandbox(HELLO).start(mounts={"/out": w.rw("out")}) as program:
@@ -233,6 +276,7 @@ CASES = [
     an_input_that_a_guest_made_a_link, a_mount_that_a_guest_made_a_link, a_profile_that_a_guest_made_a_link,
     what_no_guest_can_have_made_is_followed, settings_of_the_engines_cache, profiles_of_the_engine,
     a_mount_of_the_process_itself, the_engines_cache_in_its_usual_place,
+    a_guest_that_swaps_links_while_files_are_opened,
 ]  # fmt: skip
 
 

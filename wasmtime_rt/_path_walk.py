@@ -33,11 +33,17 @@ def identity(status: os.stat_result) -> Identity:
 
 
 class Link(NamedTuple):
-    """A symbolic link on the way: in the folder that ``trail`` ends with, under the path ``shown``."""
+    """A symbolic link on the way: ``name`` in ``folder``, a descriptor, which ``trail`` ends with."""
 
     status: os.stat_result
     trail: Sequence[Identity]
-    shown: str
+    folder: int
+    name: str
+
+    @property
+    def shown(self) -> str:
+        """Its path, for messages."""
+        return _shown(self.folder, self.name)
 
 
 class Rule:
@@ -48,8 +54,8 @@ class Rule:
     #: Whether to make folders that are missing.
     makes_folders = False
 
-    def enter(self, folder: int, shown: str, *, is_last: bool) -> None:
-        """Judge ``folder``, a descriptor that was opened under the path ``shown``.
+    def enter(self, folder: int, *, is_last: bool) -> None:
+        """Judge the folder with the descriptor ``folder``.
 
         Raises:
             OSError: If the path must not go through it.
@@ -100,10 +106,10 @@ class Private(Rule):
     def __init__(self, *, make: bool) -> None:
         self.makes_folders = make
 
-    def enter(self, folder: int, shown: str, *, is_last: bool) -> None:
+    def enter(self, folder: int, *, is_last: bool) -> None:
         """Refuse a folder that another user owns or may write."""
         status = os.fstat(folder)
-        _check_owner(status, shown)
+        _check_owner(status, folder)
         others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if not others:
             return
@@ -112,19 +118,21 @@ class Private(Rule):
                 return
             if others == stat.S_IWGRP and _is_own_group(status.st_gid) and not _has_acl(folder):
                 return
-        raise PermissionError(errno.EACCES, "other users may write this folder", shown)
+        raise PermissionError(errno.EACCES, "other users may write this folder", _shown(folder))
 
     def check_link(self, link: Link) -> None:
         """Refuse a link that another user owns, or one of ``/proc``, which skips the folders between."""
-        _check_owner(link.status, link.shown)
+        _check_owner(link.status, link.folder, link.name)
         if on_proc(link.status):
             raise PermissionError(errno.EACCES, "it is a link of /proc", link.shown)
 
 
-def _check_owner(status: os.stat_result, shown: str) -> None:
+def _check_owner(status: os.stat_result, folder: int, name: str = "") -> None:
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionError(
-            errno.EACCES, f"it belongs to user {status.st_uid}, not to root or user {os.geteuid()}", shown
+            errno.EACCES,
+            f"it belongs to user {status.st_uid}, not to root or user {os.geteuid()}",
+            _shown(folder, name),
         )
 
 
@@ -204,7 +212,6 @@ def follow(path: HostPath, rule: Rule) -> Place:
             if name == "..":
                 _go_up(place)
                 continue
-            shown = os.path.join(_shown(place.folder), name)
             try:
                 status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
             except FileNotFoundError:
@@ -214,14 +221,14 @@ def follow(path: HostPath, rule: Rule) -> Place:
                     todo.append(name)
                     continue
                 if todo or rule.enters_last:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown) from None
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text) from None
                 place.name = name
                 break
             if stat.S_ISLNK(status.st_mode):
                 links += 1
                 if links > _MOST_LINKS or len(todo) > _MOST_COMPONENTS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), shown)
-                rule.check_link(Link(status, place.trail, shown))
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), text)
+                rule.check_link(Link(status, place.trail, place.folder, name))
                 if not on_proc(status):
                     todo += _through_link(place, name)
                     continue
@@ -236,7 +243,7 @@ def follow(path: HostPath, rule: Rule) -> Place:
                 break
             opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
             place.go(opened, [*place.trail, identity(os.fstat(opened))])
-            rule.enter(opened, shown, is_last=not todo)
+            rule.enter(opened, is_last=not todo)
     except BaseException:
         place.close()
         raise
@@ -252,7 +259,7 @@ def _start(absolute: bool, rule: Rule, *, is_last: bool) -> Place:
     folder = os.open("/" if absolute else ".", _FOLDER)
     place = Place(folder, [])
     place.trail = [identity(os.fstat(folder))] if absolute else _ancestors(folder)
-    rule.enter(folder, "/" if absolute else ".", is_last=is_last)
+    rule.enter(folder, is_last=is_last)
     return place
 
 
@@ -302,12 +309,12 @@ def ancestors_of(path: HostPath) -> list[Identity]:
         folder.close()
 
 
-def _shown(folder: int) -> str:
-    """The path of ``folder``, for messages."""
+def _shown(folder: int, name: str = "") -> str:
+    """The path of a folder, or of ``name`` in it, for messages."""
     try:
-        return os.readlink(f"/proc/self/fd/{folder}")
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name).rstrip("/") or "/"
     except OSError:
-        return ""
+        return name
 
 
 def on_proc(status: os.stat_result) -> bool:

@@ -182,7 +182,7 @@ def a_guest_that_swaps_links_while_files_are_opened():
     thread = threading.Thread(target=swap)
     thread.start()
     try:
-        for _ in range(1000):
+        for _ in range(300):
             for path in ("out/log", "alias/sub/../log", "out/sub/log"):
                 for opens in (open_output, open_input):
                     with contextlib.suppress(OSError):
@@ -199,7 +199,7 @@ def a_guest_that_swaps_links_while_files_are_opened():
         thread.join()
     assert Path("private/log").read_text() == SECRET
     assert outcomes == {open_output, open_input, open_folder}
-    assert swaps[0] > 100
+    assert swaps[0] > 20
 
 
 def a_profile_that_a_guest_made_a_link():

@@ -205,7 +205,7 @@ def follow(path: HostPath, rule: Rule) -> Place:
     if len(text) > _MOST_CHARACTERS:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), text[:256])
     place = _start(text.startswith("/"), rule, is_last=not text.strip("/"))
-    links, todo = 0, _components(text)
+    name, links, todo = text, 0, _components(text)
     try:
         while todo:
             name = todo.pop()
@@ -244,7 +244,9 @@ def follow(path: HostPath, rule: Rule) -> Place:
             opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
             place.go(opened, [*place.trail, identity(os.fstat(opened))])
             rule.enter(opened, is_last=not todo)
-    except BaseException:
+    except BaseException as problem:
+        if isinstance(problem, OSError) and problem.filename == name:
+            problem.filename = _shown(place.folder, name)
         place.close()
         raise
     return place

@@ -164,11 +164,11 @@ class Place:
     ``follows`` tells that ``name`` is a link of ``/proc``, which only the kernel can follow.
     """
 
-    __slots__ = ("folder", "follows", "name", "trail")
+    __slots__ = ("folder", "follows", "links", "name", "trail")
 
     def __init__(self, folder: int, trail: list[Identity]) -> None:
         self.folder, self.trail = folder, trail
-        self.name, self.follows = ".", False
+        self.name, self.follows, self.links = ".", False, 0
 
     def go(self, folder: int, trail: list[Identity]) -> None:
         """Go to another folder."""
@@ -205,51 +205,53 @@ def follow(path: HostPath, rule: Rule) -> Place:
     if len(text) > _MOST_CHARACTERS:
         raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), text[:256])
     place = _start(text.startswith("/"), rule, is_last=not text.strip("/"))
-    name, links, todo = text, 0, _components(text)
+    name, todo = text, _components(text)
     try:
         while todo:
             name = todo.pop()
             if name == "..":
                 _go_up(place)
-                continue
-            try:
-                status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
-            except FileNotFoundError:
-                if rule.makes_folders:
-                    with contextlib.suppress(FileExistsError):  # another process made it
-                        os.mkdir(name, 0o700, dir_fd=place.folder)
-                    todo.append(name)
-                    continue
-                if todo or rule.enters_last:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text) from None
-                place.name = name
-                break
-            if stat.S_ISLNK(status.st_mode):
-                links += 1
-                if links > _MOST_LINKS or len(todo) > _MOST_COMPONENTS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), text)
-                rule.check_link(Link(status, place.trail, place.folder, name))
-                if not on_proc(status):
-                    todo += _through_link(place, name)
-                    continue
-                if not todo:
-                    place.name, place.follows = name, True
-                    break
-                opened = os.open(name, _FOLDER, dir_fd=place.folder)
-                place.go(opened, _ancestors(opened))
-                continue
-            if not todo and not rule.enters_last:
-                place.name = name
-                break
-            opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
-            place.go(opened, [*place.trail, identity(os.fstat(opened))])
-            rule.enter(opened, is_last=not todo)
+            else:
+                _go_on(place, rule, name, todo)
     except BaseException as problem:
         if isinstance(problem, OSError) and problem.filename == name:
             problem.filename = _shown(place.folder, name)
         place.close()
         raise
     return place
+
+
+def _go_on(place: Place, rule: Rule, name: str, todo: list[str]) -> None:
+    """Go to ``name``, or through it if it is a link. The path ends there if nothing is left to do."""
+    try:
+        status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
+    except FileNotFoundError:
+        if not rule.makes_folders:
+            if todo or rule.enters_last:
+                raise
+            place.name = name
+            return
+        with contextlib.suppress(FileExistsError):  # another process made it
+            os.mkdir(name, 0o700, dir_fd=place.folder)
+        status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        place.links += 1
+        if place.links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        rule.check_link(Link(status, place.trail, place.folder, name))
+        if not on_proc(status):
+            todo += _through_link(place, name)
+        elif todo:
+            opened = os.open(name, _FOLDER, dir_fd=place.folder)
+            place.go(opened, _ancestors(opened))
+        else:
+            place.name, place.follows = name, True
+    elif todo or rule.enters_last:
+        opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
+        place.go(opened, [*place.trail, identity(os.fstat(opened))])
+        rule.enter(opened, is_last=not todo)
+    else:
+        place.name = name
 
 
 def _components(text: str) -> list[str]:

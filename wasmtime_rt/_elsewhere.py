@@ -54,7 +54,10 @@ def compile_elsewhere(
     with Importing():
         import subprocess  # noqa: PLC0415  slow to import, and rarely needed
 
-    why = "compile_timeout and compile_memory need a process of their own: "
+    why = (
+        "compile_timeout and compile_memory need a process of their own, which cannot be started "
+        "(None for both lifts these limits): "
+    )
     backend = sys.modules.get("_cffi_backend")
     paths = [os.path.dirname(os.path.abspath(str(backend.__file__)))] if backend is not None else []
     command = interpreter(why, "_elsewhere", paths)

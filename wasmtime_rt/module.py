@@ -85,6 +85,17 @@ def read_source(source: Source) -> bytes:
         if source and "(" not in source and "\n" not in source:
             raise CompileError(f"{source!r} is not WAT, which a str is taken for: a file is a pathlib.Path")
         return wat2wasm(source)
+    return to_binary(read_content(source))
+
+
+def read_content(source: Source) -> bytes:
+    """Return the bytes that ``source`` is or names: a binary module, or what may be WAT.
+
+    Raises:
+        CompileError: The bytes are neither.
+        OSError: ``source`` is a path, and the file cannot be read.
+        TypeError: ``source`` is neither bytes nor a path.
+    """
     if isinstance(source, os.PathLike):
         data = _content(source)
     elif isinstance(source, (bytes, bytearray, memoryview)):
@@ -102,7 +113,16 @@ def read_source(source: Source) -> bytes:
         raise CompileError(
             f"not a WebAssembly module: expected it to start with {_MAGIC!r}, got {data[:8]!r}"
         )
-    return wat2wasm(data)
+    return data
+
+
+def to_binary(content: bytes) -> bytes:
+    """Return the binary module of ``content``, which `read_content` returned.
+
+    Raises:
+        CompileError: ``content`` is text, and not WAT.
+    """
+    return content if content.startswith(_MAGIC) else wat2wasm(content)
 
 
 class _IsValid:
@@ -436,6 +456,7 @@ class WasmModule(AbstractModule):
         copied._engine, copied._shape = self._engine, self._shape
         copied._imports, copied._exports = self._imports, self._exports
         getattr(copied, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        copied._engine._modules[next(_numbers)] = copied
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

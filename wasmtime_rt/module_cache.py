@@ -21,7 +21,7 @@ from ._importing import Importing
 from ._lowlevel import engine_version
 from .engine import WasmEngine, check_engine
 from .errors import DeserializeError
-from .module import Source, WasmModule, _settings, read_source
+from .module import Source, WasmModule, _settings, read_content, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -85,27 +85,29 @@ class ModuleCache:
             OSError: It is a path that cannot be read. What is wrong with the cache raises nothing.
             TypeError: An argument is of the wrong type.
         """
-        return self._load(engine, source, WasmModule)
+        content = _content(source)
+        return self._load(check_engine(engine), content, digest_of(content), WasmModule)
 
     def _load(
-        self, engine: WasmEngine, source: Source, compile_: Callable[[WasmEngine, bytes], WasmModule]
+        self,
+        engine: WasmEngine,
+        content: bytes,
+        digest: str,
+        compile_: Callable[[WasmEngine, bytes], WasmModule],
     ) -> WasmModule:
-        check_engine(engine)
-        wasm = read_source(source)
-        digest = _stamp.digest_of((memoryview(wasm),)).hex()
+        """Return the module of ``content``, whose `digest_of` is ``digest``, compiled if it has no entry."""
         path = self._path(engine, digest) if self._is_safe() else None
         if path is None:
-            return compile_(engine, wasm)
+            return compile_(engine, content)
         found = _read(engine, path, digest)
         if found is None:
-            found = compile_(engine, wasm)
+            found = compile_(engine, content)
             self._write(path, found._serialized(digest))
         return found
 
     def is_cached(self, engine: WasmEngine, source: Source) -> bool:
         """Whether there is an entry for ``source``, which `load` would look into."""
-        digest = _stamp.digest_of((memoryview(read_source(source)),)).hex()
-        path = self._path(engine, digest) if self._is_safe() else None
+        path = self._path(engine, digest_of(_content(source))) if self._is_safe() else None
         return path is not None and os.path.exists(path)
 
     def clear(self) -> None:
@@ -193,6 +195,16 @@ class ModuleCache:
         if self.folder is not None:
             with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
                 yield from (entry for entry in entries if entry.name.endswith(suffix))
+
+
+def _content(source: Source) -> bytes:
+    """Return what an entry for ``source`` is found by: the bytes of a module or of WAT, as they are."""
+    return read_source(source) if isinstance(source, str) else read_content(source)
+
+
+def digest_of(content: bytes) -> str:
+    """Return the checksum of ``content`` that entries are found by, in hexadecimal digits."""
+    return _stamp.digest_of((memoryview(content),)).hex()
 
 
 def default_folder() -> str | None:

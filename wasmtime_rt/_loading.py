@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from ._importing import Importing
 from .engine import WasmEngine
-from .module import WasmModule, to_binary
+from .module import WasmModule, is_text, to_binary
 
 if TYPE_CHECKING:
     from .module_cache import ModuleCache
@@ -58,11 +58,8 @@ def load(
         WasmtimeError: The process that compiles cannot be started, or ended without an answer.
     """
     size = len(content)
-    compile_ = partial(
-        _compile,
-        timeout=TIMEOUT + size * TIMEOUT_PER_BYTE if isinstance(timeout, EllipsisType) else timeout,
-        memory=MEMORY + size * MEMORY_PER_BYTE if isinstance(memory, EllipsisType) else memory,
-    )
+    timeout, memory = limits_for(size, timeout, memory)
+    compile_ = partial(_compile, timeout=timeout, memory=memory)
     if cache is False:
         return compile_(engine, content)
     with Importing():
@@ -81,6 +78,33 @@ def load(
         if engine.config.pooling_allocation_strategy is None:  # whose engine goes with its sandbox
             recent.put(key, found)
     return found
+
+
+def limits_for(
+    size: int, timeout: float | EllipsisType | None = ..., memory: int | EllipsisType | None = ...
+) -> tuple[float | None, int | None]:
+    """Return the limits for compiling ``size`` bytes: those given, or the defaults."""
+    if isinstance(timeout, EllipsisType):
+        timeout = TIMEOUT + size * TIMEOUT_PER_BYTE
+    if isinstance(memory, EllipsisType):
+        memory = MEMORY + size * MEMORY_PER_BYTE
+    return timeout, memory
+
+
+def translate(content: bytes, timeout: float | None, memory: int | None) -> bytes:
+    """Return the binary module of ``content``, which `read_content` returned, translated within limits.
+
+    Raises:
+        CompileError: It is text, and not WAT.
+        LimitError: Translating it takes longer, or more.
+        WasmtimeError: The process that translates cannot be started, or ended without an answer.
+    """
+    if len(content) <= _SMALL_TEXT or not is_text(content) or (timeout is None and memory is None):
+        return to_binary(content)
+    with Importing():
+        from ._elsewhere import translate_elsewhere  # noqa: PLC0415  rarely needed
+
+    return translate_elsewhere(content, timeout=timeout, memory=memory)
 
 
 def _compile(engine: WasmEngine, content: bytes, *, timeout: float | None, memory: int | None) -> WasmModule:

@@ -116,13 +116,18 @@ def read_content(source: Source) -> bytes:
     return data
 
 
+def is_text(content: bytes) -> bool:
+    """Whether ``content``, which `read_content` returned, may be WAT, and is no binary module."""
+    return not content.startswith(_MAGIC)
+
+
 def to_binary(content: bytes) -> bytes:
     """Return the binary module of ``content``, which `read_content` returned.
 
     Raises:
         CompileError: ``content`` is text, and not WAT.
     """
-    return content if content.startswith(_MAGIC) else wat2wasm(content)
+    return wat2wasm(content) if is_text(content) else content
 
 
 class _IsValid:

@@ -86,6 +86,23 @@ def read_source(source: Source, max_size: int | None = None) -> bytes:
         if source and "(" not in source and "\n" not in source:
             raise CompileError(f"{source!r} is not WAT, which a str is taken for: a file is a pathlib.Path")
         return wat2wasm(source)
+    return to_binary(read_content(source, max_size))
+
+
+def read_content(source: Source, max_size: int | None = None) -> bytes:
+    """Return the bytes that ``source`` is or names: a binary module, or what may be WAT.
+
+    Args:
+        source: The bytes of a module or of WAT, or the path of a file with either.
+        max_size: Bytes that a file may have; 1 GiB by default, beyond which the engine refuses modules.
+
+    Raises:
+        CompileError: If the bytes are compiled code, or neither a module nor WAT.
+        LimitError: If it is the path of a file with more than ``max_size`` bytes.
+        OSError: If it is the path of a file that cannot be read.
+        TypeError: If it is neither bytes nor a path.
+        ValueError: If it is the path of a pipe or a device.
+    """
     if isinstance(source, os.PathLike):
         data = read_file(source, "source", max_size)
     elif isinstance(source, (bytes, bytearray, memoryview)):
@@ -103,7 +120,21 @@ def read_source(source: Source, max_size: int | None = None) -> bytes:
         raise CompileError(
             f"not a WebAssembly module: expected it to start with {_MAGIC!r}, got {data[:8]!r}"
         )
-    return wat2wasm(data)
+    return data
+
+
+def is_text(content: bytes) -> bool:
+    """Whether ``content``, which `read_content` returned, may be WAT, and is no binary module."""
+    return not content.startswith(_MAGIC)
+
+
+def to_binary(content: bytes) -> bytes:
+    """Return the binary module of ``content``, which `read_content` returned.
+
+    Raises:
+        CompileError: ``content`` is text, and not WAT.
+    """
+    return wat2wasm(content) if is_text(content) else content
 
 
 class _IsValid:
@@ -445,6 +476,7 @@ class WasmModule(AbstractModule):
         copied._engine, copied._shape = self._engine, self._shape
         copied._imports, copied._exports = self._imports, self._exports
         getattr(copied, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        copied._engine._modules[next(_numbers)] = copied
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

@@ -25,7 +25,7 @@ from ._importing import Importing
 from ._lowlevel import engine_version
 from .engine import WasmEngine, check_engine
 from .errors import DeserializeError
-from .module import Source, WasmModule, _settings, read_source
+from .module import Source, WasmModule, _settings, read_content, read_source
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -94,27 +94,30 @@ class ModuleCache:
             OSError: It is a path that cannot be read. What is wrong with the cache raises nothing.
             TypeError: An argument is of the wrong type.
         """
-        return self._load(engine, source, WasmModule)
+        content = _content(source)
+        return self._load(check_engine(engine), content, digest_of(content), WasmModule)
 
     def _load(
-        self, engine: WasmEngine, source: Source, compile_: Callable[[WasmEngine, bytes], WasmModule]
+        self,
+        engine: WasmEngine,
+        content: bytes,
+        digest: str,
+        compile_: Callable[[WasmEngine, bytes], WasmModule],
     ) -> WasmModule:
-        check_engine(engine)
-        wasm = read_source(source)
+        """Return the module of ``content``, whose `digest_of` is ``digest``, compiled if it has no entry."""
         with self._opened(make=True) as folder:
             if folder is not None:
-                digest = _stamp.digest_of((memoryview(wasm),)).hex()
                 name = _name(engine, digest)
                 found = self._read(folder, engine, name, digest)
                 if found is None:
-                    found = compile_(engine, wasm)
+                    found = compile_(engine, content)
                     self._write(folder, name, found._serialized(digest))
                 return found
-        return compile_(engine, wasm)
+        return compile_(engine, content)
 
     def is_cached(self, engine: WasmEngine, source: Source) -> bool:
         """Whether there is an entry for ``source``, which `load` would look into."""
-        digest = _stamp.digest_of((memoryview(read_source(source)),)).hex()
+        digest = digest_of(_content(source))
         with self._opened() as folder:
             if folder is not None:
                 with contextlib.suppress(OSError):
@@ -254,6 +257,16 @@ def _name(engine: WasmEngine, digest: str) -> str:
 
     told = json.dumps([digest, engine_version, sys.platform, os.uname().machine, _settings(engine)])
     return hashlib.sha256(told.encode()).hexdigest() + ".cwasm"
+
+
+def _content(source: Source) -> bytes:
+    """Return what an entry for ``source`` is found by: the bytes of a module or of WAT, as they are."""
+    return read_source(source) if isinstance(source, str) else read_content(source)
+
+
+def digest_of(content: bytes) -> str:
+    """Return the checksum of ``content`` that entries are found by, in hexadecimal digits."""
+    return _stamp.digest_of((memoryview(content),)).hex()
 
 
 def _open_entry(folder: int, name: str) -> int:

@@ -8,7 +8,6 @@ where it is: the compiler, which has limits of its own, and writing to an inheri
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
 import time
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, Union
 from ._abstract import WasmtimeResource
 from ._deadline import limited
 from ._importing import Importing
+from ._loading import load
 from ._record import Record
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
@@ -33,7 +33,7 @@ from .instance import WasmExports, WasmInstance
 from .instance_pre import WasmInstancePre
 from .linker import WasmLinker
 from .memory import WasmMemory
-from .module import WasmModule, read_source
+from .module import WasmModule, read_content
 from .store import StoreLimits, WasmStore
 from .types import WasmFuncType
 from .wasi import HostDir, Input, Output, WasiConfig
@@ -60,8 +60,6 @@ _TABLE_ELEMENTS, _TABLES, _INSTANCES = 1 << 20, 8, 4
 
 _NO_TYPE = WasmFuncType()
 _FUEL_MAX = 2**64 - 1
-#: Compiling less than this takes less time than looking for it.
-_WORTH_CACHING = 32 << 10
 
 #: What the engine says where a store's limits refuse what a module starts with, and which limit that is.
 _REFUSALS = (
@@ -269,24 +267,26 @@ class Sandbox(WasmtimeResource):
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
-        max_module_size: Bytes of WebAssembly that are compiled; ``None`` is no limit. Compiling takes time
-            and memory in proportion for what compilers make; a hostile module of a few megabytes can take
-            minutes, which ``timeout`` does not end.
-        compile_timeout: Seconds that compiling may take. With this or the next, what is not in the cache is
-            compiled in a process of its own, which is ended then; to start it takes a tenth of a second.
-            Text is translated here before, in time in proportion to its size.
+        max_module_size: Bytes of WebAssembly, or of text, that are compiled; ``None`` is no limit.
+        compile_timeout: Seconds that compiling may take: by default 30, and 5 more for each MiB of the
+            module. ``None`` is no limit. What compilers write takes far less. A hostile module of a few
+            kilobytes can take minutes and gigabytes, so a module of more than 512 bytes that is not cached
+            is compiled in a process of its own, which is ended at the limit. To start it takes about 50
+            milliseconds. ``None`` for this and the next argument compiles in this process.
         compile_memory: Bytes of address space that compiling may take in that process, beyond what it has
-            to start with (RLIMIT_AS); forty times the module's size is enough for most.
+            to start with (RLIMIT_AS): by default 256 MiB, and 40 times the module's size. ``None`` is no
+            limit.
         pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
             aside when the sandbox is made, and must hold as many instances as run at once.
-        cache: Where compiled code is kept for later, as for `WasmModule.load`.
+        cache: Where compiled code is kept for later, as for `WasmModule.load`. This process keeps what it
+            used last as well, up to 64 modules and 128 MiB; ``False`` turns off both.
 
     Raises:
         CompileError: It is not a valid module.
         LimitError: It is larger than ``max_module_size``, or takes longer or more memory to compile than it
             may: ``.limit`` tells which.
         LinkError: It imports what is neither WASI nor in ``imports``; the text lists all of that.
-        MisuseError: The engine of a `WasmModule` cannot do what is asked for, or it is compiled already.
+        MisuseError: The engine of a `WasmModule` cannot do what is asked for.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
         ValueError: A limit is negative.
@@ -315,8 +315,8 @@ class Sandbox(WasmtimeResource):
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
         max_module_size: int | None = MAX_MODULE_SIZE,
-        compile_timeout: float | None = None,
-        compile_memory: int | None = None,
+        compile_timeout: float | EllipsisType | None = ...,
+        compile_memory: int | EllipsisType | None = ...,
         pooling: PoolingConfig | None = None,
         cache: Cache = True,
     ) -> None:
@@ -329,12 +329,12 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
-        compile_timeout = _seconds(compile_timeout, "compile_timeout")
-        compile_memory = _count("compile_memory", compile_memory)
+        if not isinstance(compile_timeout, EllipsisType):
+            compile_timeout = _seconds(compile_timeout, "compile_timeout")
+        if not isinstance(compile_memory, EllipsisType):
+            compile_memory = _count("compile_memory", compile_memory)
         self._name = "program"
         if isinstance(program, WasmModule):
-            if compile_timeout is not None or compile_memory is not None:
-                raise MisuseError("compile_timeout and compile_memory: a WasmModule is compiled already")
             config = program.engine.config
             if timeout is not None and not config.epoch_interruption:
                 raise MisuseError(
@@ -356,12 +356,9 @@ class Sandbox(WasmtimeResource):
                 settings["pooling_allocation_strategy"] = pooling
             if isinstance(program, (str, os.PathLike)):
                 self._name = os.path.basename(program)
-            wasm = _read(program, _count("max_module_size", max_module_size))
+            content = _read(program, _count("max_module_size", max_module_size))
             engine = _engine_for(WasmConfig(**settings))
-            if compile_timeout is None and compile_memory is None:
-                self._module = WasmModule.load(engine, wasm, cache=len(wasm) >= _WORTH_CACHING and cache)
-            else:
-                self._module = _load_elsewhere(engine, wasm, cache, compile_timeout, compile_memory)
+            self._module = load(engine, content, cache, compile_timeout, compile_memory)
         self._imports: Imports | None = _checked(imports)
         self._prepared = self._prepare()
 
@@ -616,8 +613,8 @@ def run_wasi(
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
     max_module_size: int | None = MAX_MODULE_SIZE,
-    compile_timeout: float | None = None,
-    compile_memory: int | None = None,
+    compile_timeout: float | EllipsisType | None = ...,
+    compile_memory: int | EllipsisType | None = ...,
     imports: Imports = MappingProxyType({}),
     data: Any = None,
     cache: Cache = True,
@@ -656,9 +653,10 @@ def run_wasi(
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
-        compile_timeout: Seconds that compiling may take, for programs that nobody knows; it happens in a
-            process of its own then, as `Sandbox` says. ``None``, the default, is no limit.
-        compile_memory: Bytes of address space that compiling may take, likewise.
+        compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
+            says: by default 30, and 5 more for each MiB of the module. ``None`` is no limit.
+        compile_memory: Bytes of address space that compiling may take there: by default 256 MiB, and 40
+            times the module's size. ``None`` is no limit.
         imports: Python functions for what it imports beside WASI.
         data: Any object, for these functions to find as ``caller.data``.
         cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
@@ -719,12 +717,15 @@ def _engine_for(config: WasmConfig) -> WasmEngine:
     if config.pooling_allocation_strategy is not None:
         return WasmEngine(config)
     engine = _engines.get(config)
+    if engine is not None and not engine.is_valid:  # somebody closed it, who had it from a module
+        _engines.pop(config, None)
+        engine = None
     # No lock: a finalizer could come here while it is held, and a forked child never get it.
     return _engines.setdefault(config, WasmEngine(config)) if engine is None else engine
 
 
 def _read(program: Any, max_size: int | None) -> bytes:
-    """The binary module that ``program`` is or names.
+    """The binary module, or the WAT, that ``program`` is or names.
 
     Raises:
         LimitError: It is too large.
@@ -737,14 +738,14 @@ def _read(program: Any, max_size: int | None) -> bytes:
 
         program = Path(program)
     if isinstance(program, os.PathLike):
-        wasm = read_source(program, max_size)
+        content = read_content(program, max_size)
     elif isinstance(program, (bytes, bytearray, memoryview)):
         _check_size(len(program), max_size)
-        wasm = read_source(program)
+        content = read_content(program)
     else:
         raise TypeError(f"program: expected a path, bytes or a WasmModule, got {type(program).__name__}")
-    _check_size(len(wasm), max_size)
-    return wasm
+    _check_size(len(content), max_size)
+    return content
 
 
 def _check_size(size: int, max_size: int | None) -> None:
@@ -772,22 +773,6 @@ def _checked(imports: Imports) -> Imports:
         if not isinstance(functions, Mapping):
             raise TypeError(f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}")
     return {name: dict(functions) for name, functions in imports.items()}
-
-
-def _load_elsewhere(
-    engine: WasmEngine, wasm: bytes, cache: Cache, timeout: float | None, memory: int | None
-) -> WasmModule:
-    """What `WasmModule.load` gives, compiled within limits if that is needed."""
-    with Importing():
-        from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed
-        from .module_cache import ModuleCache  # noqa: PLC0415
-
-    compile_ = functools.partial(compile_elsewhere, timeout=timeout, memory=memory)
-    if cache is False:
-        return compile_(engine, wasm)
-    if not isinstance(cache, ModuleCache):
-        cache = ModuleCache(None if cache is True else cache)
-    return cache._load(engine, wasm, compile_)
 
 
 def _seconds(timeout: float | None, name: str = "timeout") -> float | None:

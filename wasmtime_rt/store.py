@@ -421,7 +421,8 @@ class WasmStore(AbstractStore):
         if modules is None:
             living = (reference() for reference in self._engine._modules.valuerefs())
             valid = (module for module in living if module is not None and module.is_valid)
-            named = {f"module {number}": module for number, module in enumerate(valid, start=1)}
+            different = {module.image_range: module for module in valid}  # copies share their code
+            named = {f"module {number}": module for number, module in enumerate(different.values(), start=1)}
         else:
             named = {exact(str(name)): check_module(module) for name, module in modules.items()}
         pointers = {name: module._pointer_for(self._engine) for name, module in named.items()}

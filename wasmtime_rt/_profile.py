@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._exact import utf8
 from ._failure import check
-from ._lowlevel import NULL, disown, ffi, lib, own, take_bytes
+from ._lowlevel import NULL, byte_vector, disown, ffi, lib, own, take_bytes
 from .errors import WasmtimeError
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class StoreProfile:
                     lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
             store._profile = None
         (profiler, owner), self._profiler = self._profiler, None
-        made = ffi.new("wasm_byte_vec_t *")
+        made = byte_vector()
         with open(self._target, "wb") as file:
             disown(owner)  # the engine's now
             check(lib.wasmtime_guestprofiler_finish(profiler, made))

@@ -154,6 +154,33 @@ PREAMBLE = f"""
 __attribute__((always_inline)) static inline int keeps_gil(const char *function) {{
     return {" || ".join(f'strstr(function, "{part}") != NULL' for part in KEEPS_GIL)};
 }}
+/* An error that a function returns owns itself, from here on: a signal handler or a tracer may raise before Python has
+ * put it into a variable, or later. */
+static PyObject *as_it_is(char *pointer, struct _cffi_ctypedescr *type) {{
+    return _cffi_from_c_pointer(pointer, type);
+}}
+static PyObject *owned_error(char *pointer, struct _cffi_ctypedescr *type) {{
+    PyObject *error = _cffi_from_c_pointer(pointer, type), *owned = NULL;
+    if (pointer == NULL || error == NULL)
+        return error;
+    PyObject *module = PyImport_ImportModule("wasmtime_rt._ffi");
+    PyObject *ffi = module ? PyObject_GetAttrString(module, "ffi") : NULL;
+    PyObject *lib = module ? PyObject_GetAttrString(module, "lib") : NULL;
+    PyObject *delete = lib ? PyObject_GetAttrString(lib, "wasmtime_error_delete") : NULL;
+    if (ffi && delete)
+        owned = PyObject_CallMethod(ffi, "gc", "OO", error, delete);
+    if (!owned)
+        wasmtime_error_delete((wasmtime_error_t *)pointer);
+    Py_XDECREF(delete);
+    Py_XDECREF(lib);
+    Py_XDECREF(ffi);
+    Py_XDECREF(module);
+    Py_DECREF(error);
+    return owned;
+}}
+#undef _cffi_from_c_pointer
+#define _cffi_from_c_pointer(pointer, type) \\
+    _Generic(result, wasmtime_error_t *: owned_error, default: as_it_is)(pointer, type)
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
 #define Py_BEGIN_ALLOW_THREADS {{ PyThreadState *_save = keeps_gil(__func__) ? NULL : PyEval_SaveThread();

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from . import _convert
 from ._abstract import AbstractFunc
 from ._convert import HeldRef
-from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
+from ._lowlevel import NULL, accel, address_of, ffi, lib
 from .errors import (
     OutOfFuelError,
     TrapCode,
@@ -64,14 +64,16 @@ _NOTE = "WebAssembly frames (innermost first):"
 
 def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
-    message = ffi.new("wasm_byte_vec_t *")
-    lib.wasmtime_error_message(error, message)
-    text = _reason_first(take_bytes(message))
-    return text + _RESERVE_LESS if "mmap failed" in text else text
+    return _reason_first(accel.error_message(address_of(error)))
 
 
 def _reason_first(message: bytes) -> str:
     """What the engine says, turned round: the first line is the reason, where the engine has it last."""
+    text = _turned_round(message)
+    return text + _RESERVE_LESS if "mmap failed" in text else text
+
+
+def _turned_round(message: bytes) -> str:
     said, _, reasons = message.rstrip(b"\0\n").decode(errors="replace").rpartition(_REASONS)
     if not said:
         return reasons
@@ -83,13 +85,15 @@ def _reason_first(message: bytes) -> str:
 def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:
     """Raise what ``error`` says, and free it; ``NULL`` is no error.
 
+    Every ``wasmtime_error_t *`` that a function of ``lib`` returns owns the error: see ``build_ffi.py``.
+
     Raises:
         WasmtimeError: As ``kind``, with the engine's message after ``prefix``.
     """
     if error == NULL:
         return
     text = error_text(error)
-    lib.wasmtime_error_delete(error)
+    ffi.release(error)
     raise kind(prefix + text)
 
 
@@ -149,24 +153,10 @@ def _defined(given: Any) -> str:
     return heap.describe() if isinstance(heap, DefinedType) else str(heap)
 
 
-def _frames(vector: Any) -> tuple[WasmFrame, ...]:
-    """The frames in a ``wasm_frame_vec_t *``, which is freed."""
-    frames = []
-    for i in range(vector.size):
-        frame = vector.data[i]
-        func_name = lib.wasmtime_frame_func_name(frame)
-        module_name = lib.wasmtime_frame_module_name(frame)
-        frames.append(
-            WasmFrame(
-                lib.wasm_frame_func_index(frame),
-                text_of(func_name) if func_name != NULL else None,
-                text_of(module_name) if module_name != NULL else None,
-                lib.wasm_frame_func_offset(frame),
-                lib.wasm_frame_module_offset(frame),
-            )
-        )
-    lib.wasm_frame_vec_delete(vector)
-    return tuple(frames)
+def _frame(index: int, func: bytes | None, module: bytes | None, *offsets: int) -> WasmFrame:
+    """Return a frame as ``Failure.take`` describes it."""
+    names = (None if name is None else name.decode(errors="replace") for name in (func, module))
+    return WasmFrame(index, *names, *offsets)
 
 
 def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
@@ -175,15 +165,14 @@ def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
 
 
 def failure(
-    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
+    store: WasmStore, context: Any, ended: Any, raised: BaseException | None
 ) -> BaseException:
-    """The exception that a call ended with, which is counted; ``error`` and ``trap`` are freed.
+    """Return the exception that a call ended with, and count it.
 
     Args:
         store: The store that was entered.
         context: The same in C.
-        error: A ``wasmtime_error_t *`` or ``NULL``.
-        trap: A ``wasm_trap_t *`` or ``NULL``.
+        ended: The accelerator's ``Failure``, which owns the engine's error or trap.
         raised: The exception of a host function, if one raised during this call.
     """
     taken = None
@@ -191,7 +180,7 @@ def failure(
         # First: what runs in between, a finalizer perhaps, may call into the store, and have it throw.
         taken = _take_exception(store, context)
         lib.wrt_signals_restore()  # a handler that was installed late lets a trap through at most once
-        return _told(store, context, error, trap, raised, taken)
+        return _told(store, context, ended, raised, taken)
     except BaseException:
         store._core.abandoned += 1  # nobody knows how it ended
         raise
@@ -202,28 +191,17 @@ def failure(
 
 
 def _told(
-    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None, taken: Any
+    store: WasmStore, context: Any, ended: Any, raised: BaseException | None, taken: Any
 ) -> BaseException:
-    vector = ffi.new("wasm_frame_vec_t *")
-    code = None
-    if trap != NULL:
-        message = ffi.new("wasm_byte_vec_t *")
-        lib.wasm_trap_message(trap, message)
-        text = _reason_first(take_bytes(message))
-        number = ffi.new("wasmtime_trap_code_t *")
-        if lib.wasmtime_trap_code(trap, number):
-            code = TrapCode(number[0])
-        lib.wasm_trap_trace(trap, vector)
-    else:
-        text = error_text(error)
-        lib.wasmtime_error_wasm_trace(error, vector)
+    message, number, told = ended.take()
+    text = _reason_first(message)
+    code = None if number is None else TrapCode(number)
     reason, newline, where = text.partition("\n")
     stopped = _STOPPED.fullmatch(reason) if code is None else None
-    if stopped or (code is None and trap == NULL and reason == _DEADLINE):
+    if stopped or (code is None and reason == _DEADLINE):
         code = TrapCode.INTERRUPT
-    frames = _frames(vector)
+    frames = tuple(_frame(*frame) for frame in told)
     exit_code = _EXIT.match(text)
-    lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
     thrown = None
     if taken is not None:
         thrown = _convert.wrappers.exception(store, context, ffi.addressof(taken[0].exception))
@@ -287,10 +265,9 @@ def _take_exception(store: WasmStore, context: Any) -> Any:
     taker = hosts.pop(_TAKER, None)
     if taker is None:
         nothing = ffi.new("wasm_valtype_vec_t[2]")
-        c_type = lib.wasm_functype_new(nothing, nothing + 1)
+        c_type = ffi.gc(lib.wasm_functype_new(nothing, nothing + 1), lib.wasm_functype_delete)
         taken, func = ffi.new("wrt_taken_t *"), ffi.new("wasmtime_func_t *")
         lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_take_exception, taken, NULL, func)
-        lib.wasm_functype_delete(c_type)
         taker = taken, func, ffi.new("wasmtime_val_raw_t *")
     taken, func, slots = taker
     taken.found = False

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ._exact import utf8
 from ._failure import check
 from ._host_files import Descriptor, open_output
-from ._lowlevel import NULL, disown, ffi, lib, own, take_bytes
+from ._lowlevel import NULL, byte_vector, disown, ffi, lib, own, take_bytes
 from .errors import WasmtimeError
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class StoreProfile:
         target, self._file = self._file, None
         if target is None:
             return
-        made = ffi.new("wasm_byte_vec_t *")
+        made = byte_vector()
         disown(owner)  # the engine's now
         check(lib.wasmtime_guestprofiler_finish(profiler, made))
         with open(target.number, "wb", closefd=False) as file:

@@ -12,9 +12,8 @@ from ._columns import Plan, note_row
 from ._convert import new_vals, release, to_val, value_from_val
 from ._deadline import limited
 from ._exact import is_a
-from ._failure import explained, failure
 from ._fast import Function, new_host_function
-from ._lowlevel import NULL, ffi, lib
+from ._lowlevel import accel, address_of, ffi, lib
 from ._messages import wrong_count
 from ._reflect import functype
 from .annotations import as_host_function, check_callable, name_of, signature_of
@@ -22,7 +21,7 @@ from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmValType
-from .values import WasmValue, Where, arguments
+from .values import WasmValue, Where
 
 
 class WasmFunc(Function, StoreItem, AbstractFunc):
@@ -101,9 +100,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         """The function that a ``wasmtime_func_t *`` names, which is kept. The store is open."""
         if func_type is None:
             with store._core as context:
-                c_type = lib.wasmtime_func_type(context, handle)
+                c_type = ffi.gc(lib.wasmtime_func_type(context, handle), lib.wasm_functype_delete)
                 func_type = functype(c_type, store._core.engine)
-                lib.wasm_functype_delete(c_type)
         self = cls.__new__(cls)
         self._adopt(store, handle, func_type, name or "function")
         return self
@@ -146,26 +144,18 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         if timeout is not ...:
             with limited(self._store, timeout):
                 return self.call_values(*args)
-        handle, store, func_type = self._live, self._store, self._type
+        _live, store, func_type = self._live, self._store, self._type
         params, results = func_type.params, func_type.results
         if len(args) != len(params):
             wrong_count(self._name, len(params), len(args))
-        given, got, trap = new_vals(len(params)), new_vals(len(results)), ffi.new("wasm_trap_t **")
+        given, got = new_vals(len(params)), new_vals(len(results))
         with store._core as context:
             try:
                 for i, (value, valtype) in enumerate(zip(args, params, strict=True)):
                     to_val(
                         store, context, value, valtype, given + i, Where(self._name, "argument", i, valtype)
                     )
-                with store._core.running(store):
-                    error = ffi.new("wasmtime_error_t **")
-                    error[0] = lib.wasmtime_func_call(
-                        context, handle, given, len(params), got, len(results), trap
-                    )
-                    lib.wrt_limits_settle(error, trap)
-                if error[0] != NULL or trap[0] != NULL:
-                    problem = failure(store, context, error[0], trap[0], store._core.take_raised())
-                    raise explained(problem, arguments(self._name, args, params))
+                accel.call_values(self, args, address_of(given), address_of(got))
                 return tuple(
                     value_from_val(store, context, got + i, valtype) for i, valtype in enumerate(results)
                 )

@@ -18,7 +18,7 @@ from ._exact import exact_bytes, utf8
 from ._failure import check
 from ._host_files import open_input, read_file
 from ._importing import Importing
-from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
+from ._lowlevel import Handle, address_of, byte_vector, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
 from ._trial import try_module
 from .engine import WasmEngine, check_engine
@@ -63,7 +63,7 @@ def wat2wasm(text: str | bytes) -> bytes:
         raise TypeError(f"text: expected str or bytes, got {type(text).__name__}")
     data = exact_bytes(text)
     check_native_stack()
-    made = ffi.new("wasm_byte_vec_t *")
+    made = byte_vector()
     check(lib.wasmtime_wat2wasm(data, len(data), made), CompileError)
     return take_bytes(made)
 
@@ -327,7 +327,7 @@ class WasmModule(AbstractModule):
     def _serialized(self, source: str | None = None) -> bytes:
         """Its serialized form; the stamp names the checksum of the WebAssembly, if one is given."""
         pointer = self._handle.get()
-        made = ffi.gc(ffi.new("wasm_byte_vec_t *"), lib.wasm_byte_vec_delete)
+        made = byte_vector()
         check(lib.wasmtime_module_serialize(pointer, made))
         content = memoryview(ffi.buffer(made.data, made.size))
         old = _stamp.read_stamp("module", len(content), _parts_of(content))

@@ -204,16 +204,8 @@ static wasm_trap_t *end_by_limit(void) {
 }
 
 void wrt_limits_settle(wasmtime_error_t **error, wasm_trap_t **trap) {
-    int status;
-    if (*trap || (*error && !wasmtime_error_exit_status(*error, &status)))
-        return; /* it failed already */
-    wasm_trap_t *over = end_by_limit();
-    if (!over)
-        return;
-    if (*error)
-        wasmtime_error_delete(*error);
-    *error = NULL;
-    *trap = over;
+    if (!*trap && !*error) /* else it failed already: proc_exit has looked at the limit itself */
+        *trap = end_by_limit();
 }
 
 uint64_t wrt_limits_end(const wrt_epochs_t *epochs) {

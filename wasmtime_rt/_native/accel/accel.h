@@ -23,7 +23,7 @@
 
 struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
-        *view_type, *owned_type, *caller_type;
+        *view_type, *owned_type, *caller_type, *failure_type;
     unsigned long main_thread; /* the one that ends the interpreter */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
@@ -32,7 +32,7 @@ struct state {
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
     PyObject *no_ticker;    /* (): raise that no thread can be started to keep the time */
-    PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
+    PyObject *failure;      /* (store, context, Failure, raised) -> exception */
     PyObject *explained;    /* (exception, name, arguments, types) -> itself, or what says which argument it is about */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */
     PyObject *throw;        /* (store, exception) -> the address of the trap to answer with */
@@ -121,6 +121,13 @@ int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);
 /* Raise what a call ended with; takes over error and trap. Inside the guard. */
 void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error, wasm_trap_t *trap);
 
+/* ---- What a call ended with ---- */
+
+/* An object that owns both, whatever happens: NULL with an exception, and they are deleted. One may be NULL. */
+PyObject *failure_new(struct state *state, wasmtime_error_t *error, wasm_trap_t *trap);
+PyObject *failure_hold(PyObject *module, PyObject *args);
+PyObject *failure_error_message(PyObject *module, PyObject *address);
+
 /* ---- Signatures ---- */
 
 enum kind { KIND_I32, KIND_I64, KIND_F32, KIND_F64, KIND_V128, KIND_FUNC, KIND_EXTERN, KIND_OTHER, NO_RESULT };
@@ -159,12 +166,13 @@ typedef struct {
 PyObject *function_map(PyObject *self, PyObject *args);
 
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
-    view_spec, caller_spec;
+    view_spec, caller_spec, failure_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
 PyObject *handlers_watch(PyObject *module, PyObject *function);
 PyObject *host_new(PyObject *module, PyObject *args);
 int host_add_callbacks(PyObject *module);
 PyObject *instance_new(PyObject *module, PyObject *args);
+PyObject *function_call_values(PyObject *module, PyObject *args);
 PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 
 /* ---- Exceptions of any Python version ---- */

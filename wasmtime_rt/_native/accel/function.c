@@ -239,16 +239,13 @@ static void explain(Function *self, PyObject *const *args) {
         set_exception(told);
 }
 
-static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasmtime_val_t *vals) {
+/* Call with values that are written. Inside the guard. 0, or -1 with an exception. */
+static int run_checked(Function *self, PyObject *const *args, const wasmtime_val_t *vals, wasmtime_val_t *results) {
     Signature *sig = self->signature;
     Guard *guard = self->guard;
-    wasmtime_val_t *results = vals + sig->nparams;
     wasm_trap_t *trap = NULL;
-    for (Py_ssize_t i = 0; i < sig->nparams; i++)
-        if (to_val(self, sig->params[i], args[i], vals + i, i) < 0)
-            return NULL;
     if (guard_enter_running_inline(guard) < 0)
-        return NULL;
+        return -1;
     struct crossing outer = guard_cross(guard, self->store, 0);
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
@@ -259,8 +256,19 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
         guard_raise_failure(guard, self->store, error, trap);
         if (ours)
             explain(self, args);
-        return NULL;
+        return -1;
     }
+    return 0;
+}
+
+static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasmtime_val_t *vals) {
+    Signature *sig = self->signature;
+    wasmtime_val_t *results = vals + sig->nparams;
+    for (Py_ssize_t i = 0; i < sig->nparams; i++)
+        if (to_val(self, sig->params[i], args[i], vals + i, i) < 0)
+            return NULL;
+    if (run_checked(self, args, vals, results) < 0)
+        return NULL;
     if (sig->nresults == 1)
         return from_val(self, sig->results[0], results);
     if (sig->nresults == 0)
@@ -274,6 +282,24 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
             PyTuple_SET_ITEM(tuple, i, item);
     }
     return tuple;
+}
+
+/* call_values(function, arguments, address of the values, address of the results): inside the guard, for values that
+ * Python has written, and releases. */
+PyObject *function_call_values(PyObject *module, PyObject *args) {
+    PyTypeObject *type = ((struct state *)PyModule_GetState(module))->function_type;
+    Function *self;
+    PyObject *given;
+    unsigned long long vals, results;
+    if (!PyArg_ParseTuple(args, "O!O!KK", type, &self, &PyTuple_Type, &given, &vals, &results))
+        return NULL;
+    if (PyTuple_GET_SIZE(given) != self->signature->nparams)
+        return PyErr_Format(PyExc_TypeError, "expected %zd arguments", self->signature->nparams);
+    if (run_checked(
+            self, PySequence_Fast_ITEMS(given), (const wasmtime_val_t *)(uintptr_t)vals,
+            (wasmtime_val_t *)(uintptr_t)results) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *call_checked(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {

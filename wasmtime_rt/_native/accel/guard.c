@@ -155,9 +155,9 @@ static PyObject *guard_next_key(Guard *self, PyObject *unused) {
 void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error, wasm_trap_t *trap) {
     PyObject *raised = guard->raised ? guard->raised : Py_NewRef(Py_None);
     guard->raised = NULL;
-    PyObject *exception = PyObject_CallFunction(
-        guard->state->failure, "ONKKN", store, context_object(guard), (unsigned long long)(uintptr_t)error,
-        (unsigned long long)(uintptr_t)trap, raised);
+    PyObject *ended = failure_new(guard->state, error, trap); /* first: what follows may raise */
+    PyObject *exception =
+        PyObject_CallFunction(guard->state->failure, "ONNN", store, context_object(guard), ended, raised);
     if (exception)
         set_exception(exception);
     else

@@ -243,6 +243,7 @@ static int accel_exec(PyObject *module) {
         {&state->function_type, &function_spec},   {&state->host_type, &host_spec},
         {&state->memory_type, &memory_spec},       {&state->view_type, &view_spec},
         {&state->owned_type, &owned_spec},         {&state->caller_type, &caller_spec},
+        {&state->failure_type, &failure_spec},
     };
     for (size_t i = 0; i < COUNT(types); i++) {
         *types[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, types[i].spec, NULL);
@@ -266,6 +267,7 @@ static int accel_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->view_type);
     Py_VISIT(state->owned_type);
     Py_VISIT(state->caller_type);
+    Py_VISIT(state->failure_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_VISIT(*SLOT(state, REGISTERED[i]));
     return 0;
@@ -283,6 +285,7 @@ static int accel_clear(PyObject *module) {
     Py_CLEAR(state->view_type);
     Py_CLEAR(state->owned_type);
     Py_CLEAR(state->caller_type);
+    Py_CLEAR(state->failure_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_CLEAR(*SLOT(state, REGISTERED[i]));
     return 0;
@@ -298,6 +301,9 @@ static PyMethodDef accel_methods[] = {
     {"own", accel_own, METH_VARARGS, own_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
+    {"call_values", function_call_values, METH_VARARGS, NULL},
+    {"failure", failure_hold, METH_VARARGS, NULL},
+    {"error_message", failure_error_message, METH_O, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},
     {"instantiate_prepared", (PyCFunction)(void (*)(void))instance_new_prepared, METH_FASTCALL, NULL},
     {"host", host_new, METH_VARARGS, NULL},

@@ -250,14 +250,14 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--timeout", metavar="SECONDS", type=_positive, help="end it after so many seconds")
     run.add_argument("--fuel", metavar="N", type=_count, help="end it after about so many instructions")
     run.add_argument(
-        "--memory", metavar="SIZE", type=_or_none(size), default=MEMORY,
-        help="let its memory grow to so much: 512M, 2GiB; by default 1GiB; 'none' for no limit",
-    )  # fmt: skip
-    run.add_argument(
         "--precompiled",
         action="store_true",
         help="PROGRAM is machine code that 'compile' wrote: it runs with all rights of this process",
     )
+    run.add_argument(
+        "--memory", metavar="SIZE", type=_or_none(size), default=MEMORY,
+        help="let its memory grow to so much: 512M, 2GiB; by default 1GiB; 'none' for no limit",
+    )  # fmt: skip
     run.add_argument("--profile", metavar="FILE", help="write a profile for https://profiler.firefox.com")
 
 
@@ -500,7 +500,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     engine = WasmEngine(_config(arguments.set))
     began = time.perf_counter()
     with _compiling(arguments.module):
-        wasm = _binary(read_content(Path(arguments.module)), arguments)
+        wasm = _binary(read_content(Path(arguments.module), arguments.max_module_size), arguments)
         data = _load(engine, wasm, arguments).serialize()
     _write(target, data, 0o644)  # for nobody else to write: it is machine code
     if target != "-":
@@ -551,7 +551,7 @@ def _inspect(arguments: argparse.Namespace) -> int:
     if _is_compiled(path):
         return _inspect_compiled(path, as_json=arguments.json)
     with _compiling(path):
-        wasm = _binary(read_content(Path(path)), arguments)
+        wasm = _binary(read_content(Path(path), arguments.max_module_size), arguments)
         module = _load(WasmEngine(WasmConfig(wasm_custom_page_sizes=True)), wasm, arguments)
         features = _features(wasm)
     names = [export.name for export in module.exports]
@@ -622,11 +622,10 @@ def printable(text: str) -> str:
 def _wat2wasm(arguments: argparse.Namespace) -> int:
     source = arguments.source
     if source == "-":
-        text = sys.stdin.buffer.read(MAX_SOURCE + 1)
-        if len(text) > MAX_SOURCE:
-            raise _Refused(f"the standard input has more than {MAX_SOURCE} bytes")
+        most = MAX_SOURCE if arguments.max_module_size is None else arguments.max_module_size
+        text = sys.stdin.buffer.read(most + 1)  # and `_binary` refuses more
     else:
-        text = read_file(source, "WAT")
+        text = read_file(source, "WAT", arguments.max_module_size)
     target = arguments.output or ("-" if source == "-" else os.path.splitext(source)[0] + ".wasm")
     try:
         _write(target, _binary(text, arguments))
@@ -650,7 +649,7 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _what_is_wrong(engine: WasmEngine, path: str, arguments: argparse.Namespace) -> str:
     try:
-        WasmModule.validate(engine, _binary(read_content(Path(path)), arguments))
+        WasmModule.validate(engine, _binary(read_content(Path(path), arguments.max_module_size), arguments))
     except CompileError as refused:
         if arguments.verbose:
             raise

@@ -68,25 +68,18 @@ def wat2wasm(text: str | bytes) -> bytes:
     return take_bytes(made)
 
 
-def read_source(source: Source, max_size: int | None = None) -> bytes:
+def read_source(source: Source) -> bytes:
     """Return the binary module that ``source`` is, names, or spells. It is never compiled code.
 
-    Args:
-        source: WAT text, the bytes of a module or of WAT, or the path of a file with either.
-        max_size: Bytes that a file may have; 1 GiB by default, beyond which the engine refuses modules.
-
     Raises:
-        CompileError: If it is compiled code, or neither a module nor WAT.
-        LimitError: If it is the path of a file with more than ``max_size`` bytes.
-        OSError: If it is the path of a file that cannot be read.
-        TypeError: If it is neither text, bytes nor a path.
-        ValueError: If it is the path of a pipe or a device.
+        CompileError: If it is text, and not WAT.
+        BaseException: What `read_content` raises.
     """
     if isinstance(source, str):
         if source and "(" not in source and "\n" not in source:
             raise CompileError(f"{source!r} is not WAT, which a str is taken for: a file is a pathlib.Path")
         return wat2wasm(source)
-    return to_binary(read_content(source, max_size))
+    return to_binary(read_content(source))
 
 
 def read_content(source: Source, max_size: int | None = None) -> bytes:

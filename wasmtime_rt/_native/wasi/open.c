@@ -124,7 +124,9 @@ uint16_t wrt_files_path_open(
         return error;
     opening.directory = folder->host;
     opening.oflags = oflags;
-    opening.access = (writes ? reads ? O_RDWR : O_WRONLY : O_RDONLY) | (lookup & WASI_LOOKUP_FOLLOW ? 0 : O_NOFOLLOW) |
+    bool anew = oflags & WASI_OPEN_CREAT && oflags & WASI_OPEN_EXCL; /* then a link is something that exists */
+    bool follow = lookup & WASI_LOOKUP_FOLLOW && !anew;
+    opening.access = (writes ? reads ? O_RDWR : O_WRONLY : O_RDONLY) | (follow ? 0 : O_NOFOLLOW) |
         (fdflags & WASI_FD_APPEND ? O_APPEND : 0);
     int host = open_checked(files, &opening, &status);
     if (host < 0)

@@ -1,4 +1,4 @@
-/* Functions of WASI on paths, but path_open. */
+/* The functions of WASI on paths, except path_open. */
 #define _GNU_SOURCE
 #include "table.h"
 
@@ -118,13 +118,13 @@ uint16_t wrt_files_path_rename(
     return error;
 }
 
-/* A slash after the name of what is linked would make the system follow a link. */
+/* Creates a hard link. The system would follow a symbolic link if a slash stood after the old name. */
 static int link_named(const struct place *old, const struct place *new) {
     struct stat status;
     if (strchr(old->name, '/')) {
         char name[NAME_MAX + 1];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(old->name, "/"), old->name);
-        if (fstatat(old->parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        if (wrt_fstatat(old->parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
             errno = S_ISDIR(status.st_mode) ? EPERM : ENOTDIR;
         return -1;
     }
@@ -170,9 +170,9 @@ uint16_t wrt_files_path_symlink(
     return created(files, close_parent(&place, symlinkat(target, place.parent, place.name)));
 }
 
-/* ---- What is there ---- */
+/* ---- Status and links ---- */
 
-/* Opens what a path names without opening it for anything: O_PATH. */
+/* Opens an O_PATH descriptor of what a path names. */
 static uint16_t open_place(wrt_files_t *files, struct place *place, bool follow, int *opened) {
     *opened = wrt_open_beneath(place->folder->host, place->path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     return *opened < 0 ? wrt_files_failed(files, *opened) : WASI_SUCCESS;
@@ -190,7 +190,7 @@ uint16_t wrt_files_path_filestat_get(
         error = open_place(files, &place, lookup, &opened);
     if (error)
         return error;
-    if (fstat(opened, &status) == 0)
+    if (wrt_fstat(opened, &status) == 0)
         wrt_write_filestat(&status, out);
     else
         error = wrt_wasi_errno(errno);
@@ -198,7 +198,7 @@ uint16_t wrt_files_path_filestat_get(
     return error;
 }
 
-/* Sets times of what an O_PATH descriptor stands for, which Linux before 5.8 does through /proc only. */
+/* Sets the times of the file of an O_PATH descriptor. Linux before 5.8 can do that only through /proc. */
 static int set_times(int opened, const struct timespec times[2]) {
     char link[32];
     if (utimensat(opened, "", times, AT_EMPTY_PATH) == 0)
@@ -207,7 +207,7 @@ static int set_times(int opened, const struct timespec times[2]) {
         return -1;
     snprintf(link, sizeof link, "/proc/self/fd/%d", opened);
     struct stat status;
-    if (fstat(opened, &status) != 0 || S_ISLNK(status.st_mode)) {
+    if (wrt_fstat(opened, &status) != 0 || S_ISLNK(status.st_mode)) {
         errno = EOPNOTSUPP;
         return -1;
     }
@@ -247,14 +247,14 @@ uint16_t wrt_files_path_readlink(
         return error;
     ssize_t found = -1;
     errno = EINVAL;
-    if (fstat(opened, &status) == 0 && S_ISLNK(status.st_mode))
+    if (wrt_fstat(opened, &status) == 0 && S_ISLNK(status.st_mode))
         found = readlinkat(opened, "", target, sizeof target);
     error = found < 0 ? wrt_wasi_errno(errno) : WASI_SUCCESS;
     close(opened);
     if (error)
         return error;
     if (found && target[0] == '/')
-        return WASI_PERM; /* it would tell where things are on the host */
+        return WASI_PERM; /* it would show paths of the host */
     if (!wrt_is_utf8((const uint8_t *)target, (size_t)found))
         return WASI_ILSEQ;
     *used = (size_t)found < size ? (uint32_t)found : size;

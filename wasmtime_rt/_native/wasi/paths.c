@@ -5,9 +5,7 @@
  * folder if another process moves a folder meanwhile, and the kernel never follows a link for it.
  */
 #define _GNU_SOURCE
-#include "paths.h"
-
-#include "wasi_errno.h"
+#include "table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -162,7 +160,7 @@ static int finish(struct walk *walk, const char *name, int flags, mode_t mode) {
     struct stat status;
     int opened = step(walk, name, flags, mode);
     bool link = opened == -ELOOP || opened == -ENOTDIR ||
-        (opened >= 0 && flags & O_PATH && fstat(opened, &status) == 0 && S_ISLNK(status.st_mode));
+        (opened >= 0 && flags & O_PATH && wrt_fstat(opened, &status) == 0 && S_ISLNK(status.st_mode));
     if (flags & O_NOFOLLOW || !link)
         return opened;
     int followed = follow(walk, name, "");
@@ -185,7 +183,7 @@ static int walk_to_end(struct walk *walk, int flags, mode_t mode) {
         name[length] = 0;
         if (flags & O_CREAT && last && (*slash || !strcmp(name, ".") || !strcmp(name, "..")))
             return -EISDIR;
-        if (!length) /* the folder that was reached is what is wanted */
+        if (!length) /* the path names the folder that was reached */
             return step(walk, ".", flags, mode);
         int result = 0;
         if (!strcmp(name, "..")) {
@@ -229,7 +227,7 @@ int wrt_open_beneath(int directory, const char *path, int flags, mode_t mode) {
         if (errno == EXDEV)
             return -EPERM;
         if (errno == ENOSYS || errno == EPERM || errno == EACCES)
-            break; /* a filter may have refused the call itself: `walk` finds out */
+            break; /* a filter may have refused the call itself, so `walk` decides */
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
     }

@@ -646,7 +646,8 @@ def run_wasi(
             ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
-            They are read-only unless marked with `rw`.
+            They are read-only unless marked with `rw`. Paths of streams and mounts are not followed through
+            links below a folder that is writable here: an earlier program may have left them.
         timeout: Seconds that it may run, 60 by default, waiting for an inherited input included, and compiling
             not, which ``compile_timeout`` bounds; ``None`` is no limit.
         memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
@@ -678,7 +679,9 @@ def run_wasi(
         LinkError: It imports what is neither WASI nor in ``imports``.
         MisuseError: It is no program, or its engine cannot do what is asked for.
         OSError: The file cannot be read.
-        WasmtimeError: A folder or file cannot be opened.
+        ValueError: If a path for the program or a stream names a pipe or a device other than ``/dev/null``,
+            or a writable mount holds the code cache; or a limit is out of range.
+        WasmtimeError: A folder or file cannot be opened, or is reached by a link below a writable mount.
         BaseException: Whatever a callable or file for its output, or a function in ``imports``, raised.
     """
     sandbox = Sandbox(

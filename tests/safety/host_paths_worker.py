@@ -25,6 +25,13 @@ LINK = b"""(module
     (func (export "_start")
         (if (call $link (i32.const 0) (i32.const %d) (i32.const 3) (i32.const 100) (i32.const %d))
             (then unreachable))))"""
+READ = b"""(module
+    (import "wasi_snapshot_preview1" "path_open"
+        (func $open (param i32 i32 i32 i32 i32 i64 i64 i32 i32) (result i32)))
+    (import "wasi_snapshot_preview1" "proc_exit" (func $exit (param i32)))
+    (memory (export "memory") 1) (data (i32.const 100) "%s")
+    (func (export "_start") (call $exit (call $open (i32.const 3) (i32.const 0) (i32.const 100) (i32.const %d)
+        (i32.const 0) (i64.const 2) (i64.const 0) (i32.const 0) (i32.const 0)))))"""
 SECRET = "not for the guest"
 
 
@@ -239,6 +246,24 @@ def settings_of_the_engines_cache():
     assert "other users may write this folder" in said, said
 
 
+def a_mount_that_shows_the_process():
+    Path("plain").touch()
+    pid = os.getpid()
+    for path in (
+        f"proc/{pid}/mem",
+        f"proc/{pid}/environ",
+        "proc/self/maps",
+        "proc",
+        f"proc/{pid}/fd",
+        "proc/cpuinfo",
+    ):
+        for root in ("/", w.rw("/")):
+            run = READ % (path.encode(), len(path))
+            assert w.run_wasi(run, mounts={"/": root}).exit_code != 0, path
+    plain = os.path.abspath("plain")[1:]
+    assert w.run_wasi(READ % (plain.encode(), len(plain)), mounts={"/": "/"}).exit_code == 0
+
+
 def the_engines_cache_in_its_usual_place():
     os.environ["XDG_CACHE_HOME"] = os.path.abspath("home")
     os.environ["XDG_CONFIG_HOME"] = os.path.abspath("config")
@@ -275,7 +300,7 @@ CASES = [
     pipes_and_devices_as_streams, an_output_that_a_guest_made_a_link, an_output_in_a_folder_that_a_guest_made_a_link,
     an_input_that_a_guest_made_a_link, a_mount_that_a_guest_made_a_link, a_profile_that_a_guest_made_a_link,
     what_no_guest_can_have_made_is_followed, settings_of_the_engines_cache, profiles_of_the_engine,
-    a_mount_of_the_process_itself, the_engines_cache_in_its_usual_place,
+    a_mount_of_the_process_itself, a_mount_that_shows_the_process, the_engines_cache_in_its_usual_place,
     a_guest_that_swaps_links_while_files_are_opened,
 ]  # fmt: skip
 

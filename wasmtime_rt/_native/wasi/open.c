@@ -4,7 +4,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 enum { MAX_TRIES = 8 };
@@ -42,6 +44,12 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
     if (wrt_fstat(host, status) != 0)
         return close_and(host, -errno);
     return S_ISREG(status->st_mode) ? host : close_and(host, -EACCES); /* another process was faster */
+}
+
+/* Whether a file is in /proc: a mount of / shows it, and /proc/self/mem is the memory of this process. */
+static bool on_proc(int known) {
+    struct statfs where;
+    return fstatfs(known, &where) == 0 && where.f_type == PROC_SUPER_MAGIC;
 }
 
 /* Opens the file whose status, taken through an O_PATH descriptor, is `known`. Returns -EAGAIN if another file has
@@ -90,7 +98,7 @@ static int open_checked(wrt_files_t *files, const struct opening *opening, struc
             return create(files, opening, status);
         if (known < 0)
             return known;
-        result = wrt_fstat(known, status) == 0 ? open_known(files, opening, status) : -errno;
+        result = wrt_fstat(known, status) != 0 ? -errno : on_proc(known) ? -EACCES : open_known(files, opening, status);
         close(known); /* after the comparison: an open file keeps its inode number */
     }
     return result;

@@ -14,6 +14,7 @@ import os
 import time
 from typing import Any
 
+from ._environment import number
 from ._lowlevel import accel, address_of, ffi, lib
 from .errors import ForkError, WasmtimeError
 
@@ -29,18 +30,12 @@ WASI_STAYED_BEHIND = (
 )
 
 
-def _number(variable: str, otherwise: int) -> int:
-    """A positive number out of the environment, as the engine reads it."""
-    given = os.environ.get(variable, "")
-    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1 << 63 else otherwise
-
-
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _stack() -> int:
-    return max(_number("RUST_MIN_STACK", _STACK), 1 << 16)
+    return number("RUST_MIN_STACK") or _STACK
 
 
 def threads_can_start(count: int) -> bool:
@@ -81,8 +76,12 @@ def compiles_in_parallel(engine: Any) -> bool:
 
     Args:
         engine: A ``wasm_engine_t *`` that compiles in parallel.
+
+    Raises:
+        WasmtimeError: The environment asks for an impossible number of threads, or an impossible stack.
     """
-    return bool(lib.wrt_compiler_start(engine, _number("RAYON_NUM_THREADS", _processors()), _stack()))
+    count = number("RAYON_NUM_THREADS") or number("RAYON_RS_NUM_CPUS") or _processors()
+    return bool(lib.wrt_compiler_start(engine, count, _stack()))
 
 
 def start_wasi() -> None:
@@ -90,12 +89,13 @@ def start_wasi() -> None:
 
     Raises:
         ForkError: They ran before this process was forked.
-        WasmtimeError: They cannot be started: there are no threads or no file descriptors left.
+        WasmtimeError: They cannot be started: there are no threads or no file descriptors left, or the environment
+            asks for an impossible number of them.
     """
     if lib.wrt_wasi_runs():
         return
     # Those that run tasks, and one or two that wait for files.
-    count = _number("TOKIO_WORKER_THREADS", _processors()) + 2
+    count = (number("TOKIO_WORKER_THREADS") or _processors()) + 2
     answer = lib.wrt_wasi_start(count, _stack(), os.fsencode(__file__))
     if answer == lib.WRT_WASI_GONE:
         raise ForkError("WASI cannot run in this process, which was forked " + WASI_STAYED_BEHIND)
@@ -139,10 +139,10 @@ def restore_signal_handlers() -> bool:
 
 @functools.cache
 def watch_signal_handlers() -> None:
-    """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
+    """Let what installs signal handlers in Python put the engine's in front of them, and masks spare its signals."""
     atexit.register(_forget_signal_handlers)
-    for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
-        accel.watch(install)
+    for function in (_signal.signal, faulthandler.enable, faulthandler.disable, _signal.pthread_sigmask):
+        accel.watch(function)
 
 
 def _forget_signal_handlers() -> None:

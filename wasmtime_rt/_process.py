@@ -13,6 +13,7 @@ import importlib
 import os
 from typing import Any
 
+from ._environment import number
 from ._lowlevel import accel, address_of, ffi, lib
 
 #: What `signal` wraps in enumerations.
@@ -21,10 +22,6 @@ _signal: Any = importlib.import_module("_signal")
 #: Stack of the engine's threads in bytes, unless the environment says otherwise.
 _STACK = 2 << 20
 
-def _number(variable: str, otherwise: int) -> int:
-    """A positive number out of the environment, as the engine reads it."""
-    given = os.environ.get(variable, "")
-    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1 << 63 else otherwise
 
 
 def _processors() -> int:
@@ -32,7 +29,7 @@ def _processors() -> int:
 
 
 def _stack() -> int:
-    return max(_number("RUST_MIN_STACK", _STACK), 1 << 16)
+    return number("RUST_MIN_STACK") or _STACK
 
 
 def threads_can_start(count: int) -> bool:
@@ -45,8 +42,12 @@ def compiles_in_parallel(engine: Any) -> bool:
 
     Args:
         engine: A ``wasm_engine_t *`` that compiles in parallel.
+
+    Raises:
+        WasmtimeError: The environment asks for an impossible number of threads, or an impossible stack.
     """
-    return bool(lib.wrt_compiler_start(engine, _number("RAYON_NUM_THREADS", _processors()), _stack()))
+    count = number("RAYON_NUM_THREADS") or number("RAYON_RS_NUM_CPUS") or _processors()
+    return bool(lib.wrt_compiler_start(engine, count, _stack()))
 
 
 def restore_signal_handlers() -> bool:
@@ -73,10 +74,10 @@ def restore_signal_handlers() -> bool:
 
 @functools.cache
 def watch_signal_handlers() -> None:
-    """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
+    """Let what installs signal handlers in Python put the engine's in front of them, and masks spare its signals."""
     atexit.register(_forget_signal_handlers)
-    for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
-        accel.watch(install)
+    for function in (_signal.signal, faulthandler.enable, faulthandler.disable, _signal.pthread_sigmask):
+        accel.watch(function)
 
 
 def _forget_signal_handlers() -> None:
@@ -84,10 +85,10 @@ def _forget_signal_handlers() -> None:
 
     Daemon threads may still run WebAssembly then.
     """
-    for number in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
-        if callable(_signal.getsignal(number)):
+    for signal in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
+        if callable(_signal.getsignal(signal)):
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
-                _signal.signal(number, _signal.SIG_DFL)
+                _signal.signal(signal, _signal.SIG_DFL)
                 lib.wrt_signals_restore()
 
 

@@ -347,6 +347,7 @@ class Sandbox(WasmtimeResource):
                 )
             if pooling is not None:
                 raise MisuseError("pooling: it is for the module's engine to have it")
+            _check_details(program.engine)
             self._module = program
         else:
             settings: dict[str, Any] = {"epoch_interruption": True}
@@ -715,13 +716,27 @@ _engines: dict[WasmConfig, WasmEngine] = {}
 def _engine_for(config: WasmConfig) -> WasmEngine:
     """The engine of all sandboxes with ``config``. Pools belong to one sandbox, and go with it."""
     if config.pooling_allocation_strategy is not None:
-        return WasmEngine(config)
+        return _check_details(WasmEngine(config))
     engine = _engines.get(config)
     if engine is not None and not engine.is_valid:  # somebody closed it, who had it from a module
         _engines.pop(config, None)
         engine = None
     # No lock: a finalizer could come here while it is held, and a forked child never get it.
-    return _engines.setdefault(config, WasmEngine(config)) if engine is None else engine
+    return _engines.setdefault(config, _check_details(WasmEngine(config))) if engine is None else engine
+
+
+def _check_details(engine: WasmEngine) -> WasmEngine:
+    """Return ``engine`` itself.
+
+    Raises:
+        WasmtimeError: The environment made it show what a guest's debugging information says, which has no limit.
+    """
+    if engine._backtrace_details:
+        raise WasmtimeError(
+            "WASMTIME_BACKTRACE_DETAILS: sandboxes refuse an engine that was made while this environment variable was 1, "
+            "since a guest's debugging information could then fill memory: unset it before the engine is made"
+        )
+    return engine
 
 
 def _read(program: Any, max_size: int | None) -> bytes:

@@ -177,6 +177,9 @@ void wrt_store_delete(wasmtime_store_t *store);
 /* Makes the system end this process with its parent, and says whether that is still `parent`. */
 bool wrt_end_with_parent(long parent);
 
+/* The C library's getenv: what Python's own copy of the environment says may differ. */
+const char *wrt_getenv(const char *name);
+
 /* Whether `count` more threads with `stack` bytes of stack each can run at once: starts and ends them. */
 bool wrt_threads_can_start(size_t count, size_t stack);
 

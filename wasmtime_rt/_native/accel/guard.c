@@ -1,5 +1,16 @@
 /* The guard: one thread at a time inside a store, that thread as often as it likes. */
+#define _GNU_SOURCE
 #include "hot.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+/* As in shared.c: the oldest version of what newer C libraries moved. */
+#if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver pthread_sigmask,pthread_sigmask@GLIBC_2.2.5");
+#elif defined(__GLIBC__) && defined(__aarch64__)
+__asm__(".symver pthread_sigmask,pthread_sigmask@GLIBC_2.17");
+#endif
 
 __thread struct thread this_thread;
 
@@ -10,7 +21,16 @@ void learn_this_thread(void) {
     size_t left = wrt_stack_left();
     this_thread.lowest_stack = left == SIZE_MAX ? 0 : (uintptr_t)&here - left; /* 0 where nobody knows */
     this_thread.limit = epochs_calls ? epochs_calls->here() : NULL; /* NULL before there is any store */
+    unblock_faults();
     this_thread.ident = PyThread_get_thread_ident();
+}
+
+void unblock_faults(void) {
+    sigset_t faults;
+    sigemptyset(&faults);
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        sigaddset(&faults, FAULTS[i]);
+    pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
 }
 
 int calls_until_look;

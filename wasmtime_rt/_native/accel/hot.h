@@ -5,6 +5,7 @@
 #include "accel.h"
 
 #include <math.h>
+#include <signal.h>
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
@@ -19,6 +20,12 @@ struct thread {
 /* In the static block, where no call is needed to find it. */
 extern __thread struct thread this_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 void learn_this_thread(void);
+
+/* The signals by which the engine notices traps. A blocked one ends the process, whoever handles it. Threads may
+ * inherit such a mask, or set it: it is lifted when a thread is learnt, and what Python blocks later in `handlers.c`. */
+#define FAULT_COUNT 3
+static const int FAULTS[FAULT_COUNT] = {SIGILL, SIGSEGV, SIGFPE};
+void unblock_faults(void);
 
 static inline unsigned long thread_ident(void) {
     if (!this_thread.ident)

@@ -169,7 +169,7 @@ class SandboxInstance(WasmtimeResource):
         Args:
             name: Its name.
             *args: Its arguments, as for any `WasmFunc`.
-            timeout: Seconds that this call may take, in place of the limit of the sandbox; ``None`` lifts that.
+            timeout: Seconds that this call may take, in place of the sandbox's limit; ``None`` lifts that.
 
         Raises:
             WasmTimeout: It took longer.
@@ -203,7 +203,7 @@ class SandboxInstance(WasmtimeResource):
 
     @contextlib.contextmanager
     def _running(self, limit: float | EllipsisType | None) -> Iterator[None]:
-        """Run the program within ``limit`` and give the errors that end it what it did: ``...`` is its own limit."""
+        """Run the program within ``limit``, or ``...`` for its own. Errors that end it get what it did."""
         began = time.monotonic()
         try:
             with limited(self._store, limit):
@@ -646,8 +646,8 @@ def run_wasi(
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
             They are read-only unless marked with `rw`. Links below a folder that is writable here are not
             followed in the paths of streams and mounts: an earlier program may have left them.
-        timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts, compiling does
-            not: ``compile_timeout`` bounds it. ``None`` is no limit.
+        timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts. Compiling has a
+            limit of its own, ``compile_timeout``. ``None`` is no limit.
         memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
             gives the program -1, and raises nothing here: what it makes of that is its own.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 #: The limits that hold unless others are given. On two processors esbuild, of 20 MB, takes 14 seconds and
 #: 400 MiB, Yosys, of 69 MB, five times as much, and QuickJS, of 0.6 MB, one second and 40 MiB.
-TIMEOUT, TIMEOUT_PER_BYTE = 30.0, 5.0 / (1 << 20)
+TIMEOUT, TIMEOUT_PER_BYTE = 30.0, 10.0 / (1 << 20)
 MEMORY, MEMORY_PER_BYTE = 256 << 20, 40
 #: Bytes of WebAssembly that are compiled in this process. The compiler's work grows with the third power of a
 #: hostile module's size: the worst modules found take 0.1 seconds and 16 MiB with 512 bytes, 1 second and

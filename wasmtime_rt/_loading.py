@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
 #: The limits that hold unless others are given. On two processors esbuild, of 20 MB, takes 14 seconds and
 #: 400 MiB, Yosys, of 69 MB, five times as much, and QuickJS, of 0.6 MB, one second and 40 MiB.
-TIMEOUT, TIMEOUT_PER_BYTE = 30.0, 5.0 / (1 << 20)
+TIMEOUT, TIMEOUT_PER_BYTE = 30.0, 10.0 / (1 << 20)
 MEMORY, MEMORY_PER_BYTE = 256 << 20, 40
 #: Bytes of WebAssembly that are compiled in this process. The compiler's work grows with the third power of a
-#: hostile module's size: the worst modules found take 0.1 seconds and 16 MiB with 512 bytes, 1 second and
-#: 120 MiB with 1 KiB, 5 seconds and 1 GiB with 2 KiB, and minutes with 4 KiB: `tests/front/compile_bombs.py`.
+#: hostile module's size: the worst modules found take 0.3 seconds and 12 MiB with 512 bytes, 0.5 seconds and
+#: 110 MiB with 1 KiB, 5 seconds and 1 GiB with 2 KiB, and minutes with 4 KiB: `tests/front/compile_bombs.py`.
 _SMALL = 512
 #: Limits below these are kept for small modules, too.
 _SMALL_SECONDS, _SMALL_MEMORY = 1.0, 64 << 20
@@ -57,11 +57,10 @@ def load(
         LimitError: Compiling it takes longer, or more.
         WasmtimeError: The process that compiles cannot be started, or ended without an answer.
     """
-    size = len(content)
-    timeout, memory = limits_for(size, timeout, memory)
+    timeout, memory = limits_for(len(content), timeout, memory)
     compile_ = partial(_compile, timeout=timeout, memory=memory)
     if cache is False:
-        return compile_(engine, content)
+        return compile_(engine, _translated_if_small(content))
     with Importing():
         from .module_cache import ModuleCache, digest_of  # noqa: PLC0415  slow to import
 
@@ -71,8 +70,9 @@ def load(
     key = engine, cache.folder, digest
     found = recent.get(key)
     if found is None:
-        if size <= _SMALL:  # it takes no longer than looking for it
-            found = compile_(engine, content)
+        content = _translated_if_small(content)
+        if _is_small(content, timeout, memory):  # it takes no longer than looking for it
+            found = WasmModule(engine, content)
         else:
             found = cache._load(engine, content, digest, compile_)
         if engine.config.pooling_allocation_strategy is None:  # whose engine goes with its sandbox
@@ -99,24 +99,32 @@ def translate(content: bytes, timeout: float | None, memory: int | None) -> byte
         LimitError: Translating it takes longer, or more.
         WasmtimeError: The process that translates cannot be started, or ended without an answer.
     """
-    if len(content) <= _SMALL_TEXT or not is_text(content) or (timeout is None and memory is None):
+    content = _translated_if_small(content)
+    if timeout is None and memory is None:
         return to_binary(content)
+    if not is_text(content):
+        return content
     with Importing():
         from ._elsewhere import translate_elsewhere  # noqa: PLC0415  rarely needed
 
     return translate_elsewhere(content, timeout=timeout, memory=memory)
 
 
-def _compile(engine: WasmEngine, content: bytes, *, timeout: float | None, memory: int | None) -> WasmModule:
-    if timeout is None and memory is None:
-        return WasmModule(engine, content)
-    if len(content) <= _SMALL_TEXT:
-        content = to_binary(content)
-    if (
+def _translated_if_small(content: bytes) -> bytes:
+    return to_binary(content) if len(content) <= _SMALL_TEXT else content
+
+
+def _is_small(content: bytes, timeout: float | None, memory: int | None) -> bool:
+    """Whether compiling ``content`` in this process keeps the limits, by its size."""
+    return (
         len(content) <= _SMALL
         and (timeout is None or timeout >= _SMALL_SECONDS)
         and (memory is None or memory >= _SMALL_MEMORY)
-    ):
+    )
+
+
+def _compile(engine: WasmEngine, content: bytes, *, timeout: float | None, memory: int | None) -> WasmModule:
+    if (timeout is None and memory is None) or _is_small(content, timeout, memory):
         return WasmModule(engine, content)
     with Importing():
         from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed

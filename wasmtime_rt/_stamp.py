@@ -27,7 +27,7 @@ from ._record import Record
 from .errors import DeserializeError
 
 _MAGIC = b"\x89wasmtime_rt\r\n\x1a\n"
-_FORMAT = 1
+_FORMAT = 2
 _FRONT = struct.Struct("<32sQII")
 _BACK = struct.Struct("<32s16s")
 _MOST_FACTS = 64 << 20  # a million tables with long names
@@ -114,6 +114,8 @@ def stamp(
             "imported_tables": [(at, limits._values()) for at, limits in shape.imported_tables.items()],
             "exported_tables": {name: limits._values() for name, limits in shape.exported_tables.items()},
             "passed_on": shape.passed_on,
+            "heap": shape.heap,
+            "memory": shape.memory,
             **({} if source is None else {"source": source}),
         },
         separators=(",", ":"),
@@ -160,6 +162,8 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
             {position: TableLimits(*limits) for position, limits in told["imported_tables"]},
             {name: TableLimits(*limits) for name, limits in told["exported_tables"].items()},
             told["passed_on"],
+            bool(told["heap"]),
+            bool(told["memory"]),
         )
         engine, settings, source = told["engine"], told["settings"], told.get("source")
         if not all(

@@ -449,7 +449,8 @@ class WasmModule(AbstractModule):
             arguments = (source,)
         check(load(pointer, *arguments, made), DeserializeError, f"{where}: ")
         self = cls.__new__(cls)
-        self._adopt(engine, pointer, made[0], found.shape if found is not None else ModuleShape({}, {}, {}))
+        unknown = ModuleShape({}, {}, {}, heap=True, memory=True)
+        self._adopt(engine, pointer, made[0], found.shape if found is not None else unknown)
         if found is None:
             items: tuple[WasmImportType | WasmExportType, ...] = (*self._imports, *self._exports)
             for item in items:

@@ -256,19 +256,19 @@ class Sandbox(WasmtimeResource):
         imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
         timeout: Seconds that a run, the start of an instance, and each outermost call into one may take,
             whichever way it is called (`SandboxInstance.call`, its exports, a typed function); ``None`` is no
-            limit. Compiling has a limit of its own, ``compile_timeout``. Waiting counts, for time and for an
-            inherited standard input. A function in ``imports`` is not ended while it works: the run ends when
-            it returns. Not ended is writing to an inherited output, or a file, that takes nothing.
-        memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
-            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it, and
-            the engine tells nobody: no exception is raised, and what comes of it (an exit code, a message,
-            a trap such as ``unreachable``) is the program's own. ``peak_memory`` tells how far it came.
+            limit. Compiling has a limit of its own, ``compile_timeout``. Time spent waiting counts. Nothing
+            interrupts a function in ``imports``: the run ends when the function returns.
+        memory: Bytes that its memory and its heap of references may take together; ``None`` is no limit. A
+            program that has both, because it defines structs, arrays or tags, or takes references, may take
+            half for each; others have no heap. A growth that is refused gives the program -1, as WebAssembly
+            says, and raises nothing: the engine does not report it. ``peak_memory`` is the size that the
+            memory reached. `worst_case` adds up what a run may take of the host in all.
         fuel: Units of fuel for a run, about one for each instruction; ``None`` does not count it, which is
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly, or of text, that are compiled; ``None`` is no limit.
-        compile_timeout: Seconds that compiling may take: by default 30, and 5 more for each MiB of the
+        compile_timeout: Seconds that compiling may take: by default 30, and 10 more for each MiB of the
             module. ``None`` is no limit. What compilers write takes far less. A hostile module of a few
             kilobytes can take minutes and gigabytes, so a module of more than 512 bytes that is not cached
             is compiled in a process of its own, which is ended at the limit. To start it takes about 50
@@ -278,6 +278,9 @@ class Sandbox(WasmtimeResource):
             limit.
         pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
             aside when the sandbox is made, and must hold as many instances as run at once.
+        signals_based_traps: Whether an access outside of memory, and other traps, are faults of the
+            processor that the engine's signal handlers turn into errors, as `restore_signal_handlers` says.
+            ``False`` checks by instructions instead, for hosts whose own handlers get in the way: FIGURES
         cache: Where compiled code is kept for later, as for `WasmModule.load`. This process keeps what it
             used last as well, up to 64 modules and 128 MiB; ``False`` turns off both.
 
@@ -299,6 +302,7 @@ class Sandbox(WasmtimeResource):
         "_imports",
         "_limits",
         "_max_output",
+        "_memory",
         "_module",
         "_name",
         "_prepared",
@@ -318,11 +322,12 @@ class Sandbox(WasmtimeResource):
         compile_timeout: float | EllipsisType | None = ...,
         compile_memory: int | EllipsisType | None = ...,
         pooling: PoolingConfig | None = None,
+        signals_based_traps: bool = True,
         cache: Cache = True,
     ) -> None:
         self._timeout, self._fuel = _seconds(timeout), _count("fuel", fuel)
+        self._memory = _count("memory", memory)
         self._limits = StoreLimits(
-            memory_size=_count("memory", memory),
             table_elements=_TABLE_ELEMENTS,
             instances=_INSTANCES,
             tables=_TABLES,
@@ -348,9 +353,17 @@ class Sandbox(WasmtimeResource):
             if pooling is not None:
                 raise MisuseError("pooling: it is for the module's engine to have it")
             _check_details(program.engine)
+            if not signals_based_traps and config.signals_based_traps:
+                raise MisuseError(
+                    "signals_based_traps: the module's engine uses signals: compile it with "
+                    "WasmConfig(signals_based_traps=False)"
+                )
             self._module = program
         else:
-            settings: dict[str, Any] = {"epoch_interruption": True}
+            settings: dict[str, Any] = {
+                "epoch_interruption": True,
+                "signals_based_traps": signals_based_traps,
+            }
             if fuel is not None:
                 settings["consume_fuel"] = True
             if pooling is not None:
@@ -523,6 +536,23 @@ class Sandbox(WasmtimeResource):
         }  # fmt: skip
         return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
 
+    def _limits_for(self, memory: int | None) -> StoreLimits:
+        """The limits of a store whose program may take so many bytes, its heap of references included."""
+        shape = self._module._shape
+        if memory is not None and shape.heap and shape.memory:
+            memory //= 2  # the engine has one limit for both, each for itself
+        return self._limits._replace(memory_size=memory)
+
+    @property
+    def worst_case(self) -> int | None:
+        """Bytes of host memory that a run may take at most: `StoreLimits.worst_case` of its limits.
+
+        ``None`` if ``memory`` or ``max_output`` is. With the defaults, it is below twice ``memory``.
+        """
+        shape = self._module._shape
+        limits = self._limits_for(self._memory)._replace(memories=int(shape.memory))
+        return limits.worst_case(max_output=self._max_output, heap=shape.heap)
+
     def _instantiate(self, store: WasmStore) -> WasmInstance:
         with _limits_told():
             return self._prepared.instantiate(store)
@@ -557,15 +587,14 @@ class Sandbox(WasmtimeResource):
             raise MisuseError(
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
             )
-        limits = self._limits._replace(timeout=program._timeout)
+        limits = self._limits_for(self._memory if memory is ... else _count("memory", memory))
+        limits = limits._replace(timeout=program._timeout)
         fuel = self._fuel if fuel is ... else _count("fuel", fuel)
         if fuel is not None and not self._module.engine.config.consume_fuel:
             raise MisuseError(
                 "fuel: this Sandbox does not count it, since it was made without: Sandbox(..., fuel=...), "
                 "or of a module whose engine has WasmConfig(consume_fuel=True)"
             )
-        if memory is not ...:
-            limits = limits._replace(memory_size=_count("memory", memory))
         for name, output in (("stdout", stdout), ("stderr", stderr)):
             if isinstance(output, str) and output == "capture":
                 captured = program._captured[name] = _Captured()
@@ -618,6 +647,7 @@ def run_wasi(
     compile_memory: int | EllipsisType | None = ...,
     imports: Imports = MappingProxyType({}),
     data: Any = None,
+    signals_based_traps: bool = True,
     cache: Cache = True,
     check: bool = False,
 ) -> WasiResult:
@@ -648,19 +678,20 @@ def run_wasi(
             followed in the paths of streams and mounts: an earlier program may have left them.
         timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts. Compiling has a
             limit of its own, ``compile_timeout``. ``None`` is no limit.
-        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
-            gives the program -1, and raises nothing here: what it makes of that is its own.
+        memory: Bytes that its memory and its heap of references may take, 1 GiB by default, half for each
+            if it has both; ``None`` is no limit. Growing beyond gives the program -1 and raises nothing here.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
-            says: by default 30, and 5 more for each MiB of the module. ``None`` is no limit.
+            says: by default 30, and 10 more for each MiB of the module. ``None`` is no limit.
         compile_memory: Bytes of address space that compiling may take there: by default 256 MiB, and 40
             times the module's size. ``None`` is no limit.
         imports: Python functions for what it imports beside WASI.
         data: Any object, for these functions to find as ``caller.data``.
-        cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
+        signals_based_traps: ``False`` does without signal handlers, and is slower, as `Sandbox` says.
+        cache: Where compiled code is kept, as for `Sandbox`; ``False`` for nowhere.
         check: Whether an exit code other than 0 raises.
 
     Returns:
@@ -693,6 +724,7 @@ def run_wasi(
         max_module_size=max_module_size,
         compile_timeout=compile_timeout,
         compile_memory=compile_memory,
+        signals_based_traps=signals_based_traps,
         cache=cache,
     )
     return sandbox.run(

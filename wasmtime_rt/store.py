@@ -28,8 +28,13 @@ if TYPE_CHECKING:
 _FUEL_MAX = 2**64 - 1
 
 
-#: How many instances the engine allows in a store by default.
-_INSTANCES = 10_000
+#: How many instances, and how many memories and tables, the engine allows in a store by default.
+_INSTANCES = _COUNTED = 10_000
+#: Bytes that a memory has to grow in without being moved, in engines with the default settings.
+_NEVER_MOVES = 4 << 30
+#: Bytes that an element of a table takes: eight, and as many again, since a table that grows doubles its
+#: room.
+_ELEMENT = 16
 
 
 class StoreLimits(Record):
@@ -50,8 +55,13 @@ class StoreLimits(Record):
         ...
     wasmtime_rt.errors.WasmtimeError: memory.grow(1): failed to grow memory by `1`
 
+    `worst_case` tells how much of the host's memory that allows:
+
+    >>> w.StoreLimits(memory_size=1 << 20, memories=1, tables=1, table_elements=1000).worst_case()
+    2113152
+
     Attributes:
-        memory_size: Bytes that each linear memory may grow to.
+        memory_size: Bytes that each linear memory may grow to, and the heap of references.
         table_elements: Elements that each table may grow to.
         instances: Instances in the store.
         tables: Tables in the store: those of its instances, and those that Python made.
@@ -68,6 +78,33 @@ class StoreLimits(Record):
     tables: int | None = None
     memories: int | None = None
     timeout: float | None = None
+
+    def worst_case(self, *, max_output: int | None = 0, heap: bool = True) -> int | None:
+        """Return the bytes of host memory that WebAssembly in a store with these limits may take at most.
+
+        Counted are the linear memories, the heap of references, the tables at 16 bytes for each element, and
+        captured output: each of ``stdout`` and ``stderr`` is kept, and copied for whoever asks. A memory that
+        is larger than 4 GiB counts twice, since the engine moves it when it grows.
+
+        Not counted are compiled code and what an instance takes to start with, which grow with the size of
+        the module, the stack, and what host functions keep.
+
+        Args:
+            max_output: The ``max_output`` of the store's `WasiConfig`; ``None`` is no limit.
+            heap: Whether to count the heap. Only modules that define structs, arrays or tags, or whose
+                functions take references, can use it.
+
+        Returns:
+            The bytes, or ``None`` if a limit is missing.
+        """
+        memories = _COUNTED if self.memories is None else self.memories
+        tables = _COUNTED if self.tables is None else self.tables
+        size, elements = self.memory_size, self.table_elements
+        if (size is None and (memories or heap)) or (elements is None and tables) or max_output is None:
+            return None
+        size, elements = size or 0, elements or 0
+        moved = size if size > _NEVER_MOVES else 0
+        return (memories + heap) * size + moved + tables * elements * _ELEMENT + 2 * 2 * max_output
 
     def _check(self) -> None:
         if self.timeout is not None:

@@ -112,7 +112,7 @@ def wide_calls(size):
 def wide_exports(size):
     """Functions with as many parameters as there may be, exported under many names."""
     count = min(max((size - 60) // 4, 1), 1000)
-    functions = max((size - 2 * count - 80) // 10, 1)
+    functions = max((size - 2 * count - 80) // 13, 1)
     types = [functype(b"\x7b" * count, b"\x7b" * count)]
     exports = leb(functions) + b"".join(b"\3" + b"%03x" % n + b"\0" + leb(n) for n in range(functions))
     return module(types, [0] * functions, [b"\0\0\x0b"] * functions, section(7, exports))

@@ -21,6 +21,7 @@ _signal: Any = importlib.import_module("_signal")
 #: Stack of the engine's threads in bytes, unless the environment says otherwise.
 _STACK = 2 << 20
 
+
 def _number(variable: str, otherwise: int) -> int:
     """A positive number out of the environment, as the engine reads it."""
     given = os.environ.get(variable, "")

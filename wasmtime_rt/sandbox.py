@@ -54,6 +54,10 @@ MEMORY = 1024 * MIB
 """Bytes that a program's memory may grow to, unless something else is said."""
 MAX_OUTPUT = 16 * MIB
 """Bytes of ``stdout``, and of ``stderr``, that are taken, unless something else is said."""
+MAX_WRITTEN = 1024 * MIB
+"""Bytes that a program may write to mounted folders, unless something else is said."""
+MAX_CREATED = 10_000
+"""Files, folders and links that a program may create in mounted folders, unless something else is said."""
 MAX_MODULE_SIZE = 128 * MIB
 """Bytes of WebAssembly that are compiled, unless something else is said."""
 _TABLE_ELEMENTS, _TABLES, _INSTANCES = 1 << 20, 8, 4
@@ -85,6 +89,8 @@ class WasiResult(Record):
         duration: Seconds that it ran, compilation not counted.
         fuel_used: Units of fuel that it used, where fuel is counted.
         peak_memory: Bytes that its memory came to, where it exports it as ``memory``, as WASI wants.
+        exceeded: Which limits of files refused something: ``"max_descriptors"``, ``"max_written"``,
+            ``"max_created"``, or ``"RLIMIT_NOFILE"`` of this process.
     """
 
     exit_code: int | None
@@ -94,6 +100,7 @@ class WasiResult(Record):
     duration: float
     fuel_used: int | None
     peak_memory: int | None
+    exceeded: tuple[str, ...] = ()
 
 
 class _Captured:
@@ -200,7 +207,14 @@ class SandboxInstance(WasmtimeResource):
             bytes(self._outputs[name]) if name in self._outputs else None for name in ("stdout", "stderr")
         )
         return WasiResult(
-            self._exit_code, stdout, stderr, store.truncated_output, self._duration, fuel, taken
+            self._exit_code,
+            stdout,
+            stderr,
+            store.truncated_output,
+            self._duration,
+            fuel,
+            taken,
+            store.exceeded_limits,
         )
 
     @contextlib.contextmanager
@@ -260,7 +274,7 @@ class Sandbox(WasmtimeResource):
             whichever way it is called (`SandboxInstance.call`, its exports, a typed function); ``None`` is no
             limit. Compiling has a limit of its own, ``compile_timeout``. Waiting counts, for time and for an
             inherited standard input. A function in ``imports`` is not ended while it works: the run ends when
-            it returns. Not ended is writing to an inherited output, or a file, that takes nothing.
+            it returns. Reading or writing a file waits as long as its file system does.
         memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
             ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it, and
             the engine tells nobody: no exception is raised, and what comes of it (an exit code, a message,
@@ -269,6 +283,10 @@ class Sandbox(WasmtimeResource):
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
+        max_written: Bytes that may be written to files in ``mounts`` in each run, or in each use of a pooled
+            instance, 1 GiB by default; more is refused with ``EDQUOT``. ``None`` is no limit.
+        max_created: Files, folders and links that may be created in ``mounts``, 10,000 by default; more is
+            refused with ``EDQUOT``. ``None`` is no limit. ``exceeded`` of the result names both limits.
         max_module_size: Bytes of WebAssembly that are compiled; ``None`` is no limit. Compiling takes time
             and memory in proportion for what compilers make; a hostile module of a few megabytes can take
             minutes, which ``timeout`` does not end.
@@ -298,7 +316,9 @@ class Sandbox(WasmtimeResource):
         "_fuel",
         "_imports",
         "_limits",
+        "_max_created",
         "_max_output",
+        "_max_written",
         "_module",
         "_name",
         "_prepared",
@@ -314,6 +334,8 @@ class Sandbox(WasmtimeResource):
         memory: int | None = MEMORY,
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
+        max_written: int | None = MAX_WRITTEN,
+        max_created: int | None = MAX_CREATED,
         max_module_size: int | None = MAX_MODULE_SIZE,
         compile_timeout: float | None = None,
         compile_memory: int | None = None,
@@ -329,6 +351,8 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
+        self._max_written = _count("max_written", max_written)
+        self._max_created = _count("max_created", max_created)
         compile_timeout = _seconds(compile_timeout, "compile_timeout")
         compile_memory = _count("compile_memory", compile_memory)
         self._name = "program"
@@ -580,6 +604,8 @@ class Sandbox(WasmtimeResource):
             stderr=program._captured.get("stderr", stderr),
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
+            max_written=self._max_written,
+            max_created=self._max_created,
         )
         program._store = store = WasmStore(self._module.engine, data=data, wasi=wasi, limits=limits)
         program._fuel, program._fuel_before = fuel, 0
@@ -615,6 +641,8 @@ def run_wasi(
     memory: int | None = MEMORY,
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
+    max_written: int | None = MAX_WRITTEN,
+    max_created: int | None = MAX_CREATED,
     max_module_size: int | None = MAX_MODULE_SIZE,
     compile_timeout: float | None = None,
     compile_memory: int | None = None,
@@ -655,6 +683,9 @@ def run_wasi(
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
+        max_written: Bytes that it may write to files in ``mounts``, 1 GiB by default; ``None`` is no limit.
+        max_created: Files, folders and links that it may create in ``mounts``, 10,000 by default; ``None``
+            is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take, for programs that nobody knows; it happens in a
             process of its own then, as `Sandbox` says. ``None``, the default, is no limit.
@@ -691,6 +722,8 @@ def run_wasi(
         memory=memory,
         fuel=fuel,
         max_output=max_output,
+        max_written=max_written,
+        max_created=max_created,
         max_module_size=max_module_size,
         compile_timeout=compile_timeout,
         compile_memory=compile_memory,

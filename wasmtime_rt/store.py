@@ -325,8 +325,9 @@ class WasmStore(AbstractStore):
         over and in bulk operations. It is looked at, too, when a host function begins, when it returns, and
         when the outermost call returns: then the limit wins over a result and over an exit code, and not over
         an exception that a host function raised. WASI looks at it while it waits. While a host function
-        works, or ``memory.atomic.wait`` waits, nothing ends the call before they return. Code of an engine without epochs looks at the limits
-        of outer calls only when its host functions begin and return, and when it returns itself.
+        works, or ``memory.atomic.wait`` waits, nothing ends the call before they return. Code of an engine
+        without epochs looks at the limits of outer calls only when its host functions begin and return, and
+        when it returns itself.
 
         >>> import wasmtime_rt as w
         >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))

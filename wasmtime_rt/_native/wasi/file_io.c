@@ -1,4 +1,4 @@
-/* Functions of WASI on open files: data, position, size, times. */
+/* The functions of WASI on open files: data, position, size. */
 #define _GNU_SOURCE
 #include "table.h"
 
@@ -26,7 +26,7 @@ static int cut(struct iovec *buffers, size_t count, uint64_t most, size_t *total
     return (int)kept;
 }
 
-/* Whether to repeat a call that failed: a signal came, and no limit ends the program. */
+/* Whether to repeat a call that failed: a signal interrupted it, and no limit ends the program. */
 static bool again(const wrt_files_t *files) { return errno == EINTR && files->look && files->look(files->look_data); }
 
 static uint16_t read_at(

@@ -1,4 +1,4 @@
-/* The descriptors of a program: their table, and the functions that say what a descriptor is. */
+/* The table of descriptors of a program, and the functions of WASI that need nothing but the table. */
 #define _GNU_SOURCE
 #include "table.h"
 
@@ -75,7 +75,7 @@ static bool grow(wrt_files_t *files) {
     return true;
 }
 
-/* The engine gives out the highest number that was closed, and without one the next. So do we. */
+/* Gives out the highest number that was closed, or else the next number, as the engine does. */
 uint16_t wrt_files_add(wrt_files_t *files, const wrt_descriptor_t *descriptor, uint32_t *fd) {
     uint32_t number = files->size;
     if (files->usage.descriptors < files->size) {
@@ -125,7 +125,7 @@ uint16_t wrt_files_mount(wrt_files_t *files, const char *name, size_t length, in
     uint16_t error = wrt_files_room(files);
     if (error)
         return error;
-    /* Another opening of the same folder, because the position of a listing belongs to an opening. */
+    /* A new opening of the folder, because openings that are shared share the position of a listing. */
     int host = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (host < 0)
         return wrt_files_failed(files, -errno);
@@ -193,7 +193,7 @@ uint16_t wrt_files_fd_renumber(wrt_files_t *files, uint32_t from, uint32_t to) {
     return WASI_SUCCESS;
 }
 
-/* What the engine reports for mounts, and C libraries expect. */
+/* The rights that the engine reports for mounts, and that C libraries expect. */
 static const uint64_t MOUNT_RIGHTS = 1 << 9 | 1 << 10 | 1 << 11 | 1 << 12 | 1 << 13 | 1 << 14 | 1 << 15 | 1 << 16 |
     1 << 17 | 1 << 18 | 1 << 20 | 1 << 21 | 1 << 23 | 1 << 24 | 1 << 25 | 1 << 26;
 static const uint64_t FILE_RIGHTS = 0x1ff | 1 << 21 | 1 << 22 | 1 << 23 | 1 << 27;

@@ -1,8 +1,8 @@
-/* fd_readdir.
+/* The function fd_readdir.
  *
- * A listing keeps a block of what the system told, so that reading on needs no new look at the folder. A cookie is
- * the system's position plus 3: 0 is the beginning, 1 stands after `.`, 2 and 3 stand after `..`. So removing files
- * while listing does not make the program miss others, and any position can be returned to.
+ * A listing keeps the last block of entries that the system returned, so that the next call continues in it. A cookie
+ * is the system's position plus 3: 0 is the beginning, 1 stands after `.`, 2 and 3 stand after `..`. Removing files
+ * during a listing does not make the program miss others, and a program can return to any position.
  */
 #define _GNU_SOURCE
 #include "table.h"
@@ -18,7 +18,7 @@
 
 enum { FIRST = 3, ENTRY_SIZE = 24 };
 
-/* As getdents64(2) writes it. */
+/* An entry, as getdents64(2) writes it. */
 struct record {
     uint64_t number;
     int64_t next;
@@ -35,7 +35,7 @@ struct listing {
 
 void wrt_listing_free(struct listing *listing) { free(listing); }
 
-/* ---- What the program gets ---- */
+/* ---- Entries for the program ---- */
 
 struct out {
     uint8_t *at;
@@ -65,7 +65,7 @@ static uint16_t put_record(int folder, const struct record *record, struct out *
     if (!strcmp(record->name, ".") || !strcmp(record->name, ".."))
         return WASI_SUCCESS;
     if (!wrt_is_utf8((const uint8_t *)record->name, strlen(record->name)))
-        return WASI_ILSEQ; /* as the engine: no listing is better than one that lacks files */
+        return WASI_ILSEQ; /* as the engine: the listing fails instead of lacking files */
     /* The number in the record can differ from that of the file, for mount points and layered file systems. */
     wrt_fstatat(folder, record->name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
     put_entry(
@@ -85,7 +85,7 @@ static uint16_t put_dots(int folder, uint64_t cookie, struct out *out) {
     return WASI_SUCCESS;
 }
 
-/* ---- What the system tells ---- */
+/* ---- Entries from the system ---- */
 
 static uint16_t fill(int folder, struct listing *listing, uint64_t cookie) {
     long filled = syscall(SYS_getdents64, folder, listing->block, sizeof listing->block);
@@ -110,7 +110,7 @@ static uint16_t find(int folder, struct listing *listing, uint64_t cookie, size_
     if (cookie > FIRST && here == cookie && listing->filled)
         return WASI_SUCCESS;
     *at = listing->filled = 0;
-    if (lseek(folder, (off_t)(cookie - FIRST), SEEK_SET) < 0) /* as the engine: behind the end, there is nothing */
+    if (lseek(folder, (off_t)(cookie - FIRST), SEEK_SET) < 0) /* as the engine: an unknown position is the end */
         return errno == EINVAL ? WASI_SUCCESS : wrt_wasi_errno(errno);
     return fill(folder, listing, cookie);
 }

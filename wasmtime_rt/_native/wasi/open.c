@@ -1,4 +1,4 @@
-/* path_open: which files a program gets, and how they are opened. */
+/* The function path_open: which files a program may open, and how they are opened. */
 #define _GNU_SOURCE
 #include "table.h"
 
@@ -27,7 +27,7 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
         wrt_files_over(files, WRT_FILES_HIT_CREATED);
         return -EDQUOT;
     }
-    /* Before anything is created: the number that the file will get. */
+    /* The number that the file will get, looked at before anything is created. */
     int number = fcntl(opening->directory, F_DUPFD_CLOEXEC, 0);
     bool room = wrt_files_process_room(files, number);
     if (number >= 0)
@@ -41,10 +41,12 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
     files->usage.created++;
     if (wrt_fstat(host, status) != 0)
         return close_and(host, -errno);
-    return S_ISREG(status->st_mode) ? host : close_and(host, -EACCES); /* somebody was faster */
+    return S_ISREG(status->st_mode) ? host : close_and(host, -EACCES); /* another process was faster */
 }
 
-/* Opens what `known`, of an O_PATH descriptor, tells about. -EAGAIN if something else is there by now. */
+/* Opens the file whose status, taken through an O_PATH descriptor, is `known`. Returns -EAGAIN if another file has
+ * taken its place.
+ */
 static int open_known(wrt_files_t *files, const struct opening *opening, const struct stat *known) {
     bool directory = S_ISDIR(known->st_mode), wants = opening->oflags & WASI_OPEN_DIRECTORY;
     struct stat status;
@@ -73,12 +75,12 @@ static int open_known(wrt_files_t *files, const struct opening *opening, const s
     return host;
 }
 
-/* Opens a regular file or a folder, and nothing else.
+/* Opens a regular file or a folder.
  *
- * Opening a FIFO or a device can block or have effects. So the path is resolved first without opening anything
- * (O_PATH), then opened if that is a file or a folder, and what was opened is compared. The link below /proc/self/fd
- * would need no comparison, but not every process has /proc. Something that is swapped in between is opened with
- * O_NONBLOCK and O_NOCTTY, and closed again.
+ * Opening a FIFO or a device can block or have effects. So the path is first resolved to an O_PATH descriptor, which
+ * opens nothing. If that is a regular file or a folder, the path is opened, and both descriptors must be of the same
+ * file. Opening the link in /proc/self/fd would need no comparison, but not every process has /proc. A device that is
+ * swapped in between the two calls is opened with O_NONBLOCK and O_NOCTTY, and closed again.
  */
 static int open_checked(wrt_files_t *files, const struct opening *opening, struct stat *status) {
     int result = -EAGAIN;
@@ -89,7 +91,7 @@ static int open_checked(wrt_files_t *files, const struct opening *opening, struc
         if (known < 0)
             return known;
         result = wrt_fstat(known, status) == 0 ? open_known(files, opening, status) : -errno;
-        close(known); /* not before, since its number is not used for another file until then */
+        close(known); /* after the comparison: an open file keeps its inode number */
     }
     return result;
 }
@@ -124,7 +126,9 @@ uint16_t wrt_files_path_open(
         return error;
     opening.directory = folder->host;
     opening.oflags = oflags;
-    opening.access = (writes ? reads ? O_RDWR : O_WRONLY : O_RDONLY) | (lookup & WASI_LOOKUP_FOLLOW ? 0 : O_NOFOLLOW) |
+    bool anew = oflags & WASI_OPEN_CREAT && oflags & WASI_OPEN_EXCL; /* then a link is something that exists */
+    bool follow = lookup & WASI_LOOKUP_FOLLOW && !anew;
+    opening.access = (writes ? reads ? O_RDWR : O_WRONLY : O_RDONLY) | (follow ? 0 : O_NOFOLLOW) |
         (fdflags & WASI_FD_APPEND ? O_APPEND : 0);
     int host = open_checked(files, &opening, &status);
     if (host < 0)

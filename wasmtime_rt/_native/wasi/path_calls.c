@@ -1,4 +1,4 @@
-/* Functions of WASI on paths, but path_open. */
+/* The functions of WASI on paths, except path_open. */
 #define _GNU_SOURCE
 #include "table.h"
 
@@ -118,7 +118,7 @@ uint16_t wrt_files_path_rename(
     return error;
 }
 
-/* A slash after the name of what is linked would make the system follow a link. */
+/* Creates a hard link. The system would follow a symbolic link if a slash stood after the old name. */
 static int link_named(const struct place *old, const struct place *new) {
     struct stat status;
     if (strchr(old->name, '/')) {
@@ -170,9 +170,9 @@ uint16_t wrt_files_path_symlink(
     return created(files, close_parent(&place, symlinkat(target, place.parent, place.name)));
 }
 
-/* ---- What is there ---- */
+/* ---- Status and links ---- */
 
-/* Opens what a path names without opening it for anything: O_PATH. */
+/* Opens an O_PATH descriptor of what a path names. */
 static uint16_t open_place(wrt_files_t *files, struct place *place, bool follow, int *opened) {
     *opened = wrt_open_beneath(place->folder->host, place->path, O_PATH | (follow ? 0 : O_NOFOLLOW), 0);
     return *opened < 0 ? wrt_files_failed(files, *opened) : WASI_SUCCESS;
@@ -198,7 +198,7 @@ uint16_t wrt_files_path_filestat_get(
     return error;
 }
 
-/* Sets times of what an O_PATH descriptor stands for, which Linux before 5.8 does through /proc only. */
+/* Sets the times of the file of an O_PATH descriptor. Linux before 5.8 can do that only through /proc. */
 static int set_times(int opened, const struct timespec times[2]) {
     char link[32];
     if (utimensat(opened, "", times, AT_EMPTY_PATH) == 0)
@@ -254,7 +254,7 @@ uint16_t wrt_files_path_readlink(
     if (error)
         return error;
     if (found && target[0] == '/')
-        return WASI_PERM; /* it would tell where things are on the host */
+        return WASI_PERM; /* it would show paths of the host */
     if (!wrt_is_utf8((const uint8_t *)target, (size_t)found))
         return WASI_ILSEQ;
     *used = (size_t)found < size ? (uint32_t)found : size;

@@ -183,7 +183,7 @@ static int walk_to_end(struct walk *walk, int flags, mode_t mode) {
         name[length] = 0;
         if (flags & O_CREAT && last && (*slash || !strcmp(name, ".") || !strcmp(name, "..")))
             return -EISDIR;
-        if (!length) /* the folder that was reached is what is wanted */
+        if (!length) /* the path names the folder that was reached */
             return step(walk, ".", flags, mode);
         int result = 0;
         if (!strcmp(name, "..")) {
@@ -227,7 +227,7 @@ int wrt_open_beneath(int directory, const char *path, int flags, mode_t mode) {
         if (errno == EXDEV)
             return -EPERM;
         if (errno == ENOSYS || errno == EPERM || errno == EACCES)
-            break; /* a filter may have refused the call itself: `walk` finds out */
+            break; /* a filter may have refused the call itself, so `walk` decides */
         if (errno != EAGAIN && errno != EINTR)
             return -errno;
     }

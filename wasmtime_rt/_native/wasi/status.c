@@ -1,4 +1,4 @@
-/* What files are: type, size, times. */
+/* Status of files: type, size, times. */
 #define _GNU_SOURCE
 #include "table.h"
 

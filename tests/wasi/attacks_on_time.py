@@ -142,7 +142,7 @@ def many_subscriptions(folder: Path) -> None:
 
 def short_sleeps_without_end(folder: Path) -> None:
     body = f"(i32.store8 {consts(16, 1)}) (i64.store (i32.const 24) (i64.const 1000))" + repeat(
-        1 << 30, f"(drop (call $poll_oneoff {consts(0, 100, 1, 200)}))"
+        1 << 30, f"(drop (call $poll_oneoff {consts(0, 104, 1, 200)}))"
     )
     end_by_timeout(lambda: run_wasi(wat(body, "poll_oneoff"), timeout=0.3), 0.3)
 

@@ -206,6 +206,8 @@ static uint16_t transfer(struct call *call, const wasmtime_val_raw_t *arg, bool 
     uint32_t done = 0;
     uint16_t error;
     if (stream >= 0 && reads == (stream == 0)) {
+        BYTES(checked, 3, 4, 4); /* before anything is taken from the host, or given to it */
+        (void)checked;
         error = (reads ? wrt_stream_read : wrt_stream_write)(
             call, &call->wasi->streams[stream], U32(1), U32(2), &done);
     } else {

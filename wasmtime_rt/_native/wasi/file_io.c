@@ -46,26 +46,42 @@ static uint16_t read_at(
     return WASI_SUCCESS;
 }
 
+/* Bytes between the end of a file and `offset`, which a file system may have to store. */
+static uint16_t hole(const wrt_files_t *files, const wrt_descriptor_t *file, uint64_t offset, uint64_t *size) {
+    struct stat status;
+    *size = 0;
+    if (!offset || file->flags & WASI_FD_APPEND || files->limits.max_written == UINT64_MAX)
+        return WASI_SUCCESS;
+    if (fstat(file->host, &status) != 0)
+        return wrt_wasi_errno(errno);
+    if (offset > (uint64_t)status.st_size)
+        *size = offset - (uint64_t)status.st_size;
+    return WASI_SUCCESS;
+}
+
 static uint16_t write_at(
     wrt_files_t *files, const wrt_descriptor_t *file, struct iovec *buffers, size_t count, uint64_t offset,
     uint32_t *done) {
     size_t wanted, total;
-    uint64_t left = files->limits.max_written - files->usage.written;
+    uint64_t left = files->limits.max_written - files->usage.written, before;
     int kept = cut(buffers, count, MAX_TRANSFER, &wanted);
     if (!file->writes)
         return WASI_BADF;
     if (offset > INT64_MAX)
         return WASI_INVAL;
-    if (wanted && !left)
+    uint16_t error = hole(files, file, offset, &before);
+    if (error)
+        return error;
+    if (wanted && left <= before)
         return wrt_files_over(files, WRT_FILES_HIT_WRITTEN);
-    kept = cut(buffers, (size_t)kept, left, &total);
+    kept = cut(buffers, (size_t)kept, wanted ? left - before : 0, &total);
     ssize_t result;
     do
         result = pwritev(file->host, buffers, kept, (off_t)offset);
     while (result < 0 && again(files));
     if (result < 0)
         return wrt_wasi_errno(errno);
-    files->usage.written += (uint64_t)result;
+    files->usage.written += result ? before + (uint64_t)result : 0;
     *done = (uint32_t)result;
     return WASI_SUCCESS;
 }

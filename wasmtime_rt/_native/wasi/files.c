@@ -218,7 +218,7 @@ uint16_t wrt_files_fd_fdstat_get(wrt_files_t *files, uint32_t fd, uint8_t *out) 
         rights &= ~(found->writes ? 0ull : WASI_RIGHT_WRITE);
         inheriting = rights;
     }
-    memset(out, 0, 24);
+    memset(out, 0, 24); /* no bytes of the host between the fields */
     out[0] = type;
     put16(out + 2, found->flags);
     put64(out + 8, rights);

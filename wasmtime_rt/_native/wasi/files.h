@@ -34,7 +34,7 @@ enum {
 
 typedef struct wrt_files_limits {
     uint32_t max_descriptors; /* streams and mounts count, as they do for `ulimit -n` */
-    uint64_t max_written;     /* bytes written to files, and bytes by which fd_filestat_set_size makes files larger */
+    uint64_t max_written;     /* bytes written to files, and bytes by which seeking and set_size make files larger */
     uint64_t max_created;     /* files, folders, hard and symbolic links; removing one does not give it back */
 } wrt_files_limits_t;
 

@@ -91,7 +91,7 @@ static uint16_t fill(int folder, struct listing *listing, uint64_t cookie) {
     long filled = syscall(SYS_getdents64, folder, listing->block, sizeof listing->block);
     listing->cookie = cookie;
     listing->filled = filled < 0 ? 0 : (size_t)filled;
-    return filled < 0 ? wrt_wasi_errno(errno) : WASI_SUCCESS;
+    return filled < 0 && errno != ENOENT ? wrt_wasi_errno(errno) : WASI_SUCCESS; /* ENOENT: the folder was removed */
 }
 
 static const struct record *record_at(const struct listing *listing, size_t at) {
@@ -110,8 +110,8 @@ static uint16_t find(int folder, struct listing *listing, uint64_t cookie, size_
     if (cookie > FIRST && here == cookie && listing->filled)
         return WASI_SUCCESS;
     *at = listing->filled = 0;
-    if (lseek(folder, (off_t)(cookie - FIRST), SEEK_SET) < 0)
-        return wrt_wasi_errno(errno);
+    if (lseek(folder, (off_t)(cookie - FIRST), SEEK_SET) < 0) /* as the engine: behind the end, there is nothing */
+        return errno == EINVAL ? WASI_SUCCESS : wrt_wasi_errno(errno);
     return fill(folder, listing, cookie);
 }
 

@@ -48,10 +48,10 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
 static int open_known(wrt_files_t *files, const struct opening *opening, const struct stat *known) {
     bool directory = S_ISDIR(known->st_mode), wants = opening->oflags & WASI_OPEN_DIRECTORY;
     struct stat status;
-    if (S_ISLNK(known->st_mode))
-        return -ELOOP;
     if (opening->oflags & WASI_OPEN_CREAT && opening->oflags & WASI_OPEN_EXCL)
         return -EEXIST;
+    if (S_ISLNK(known->st_mode))
+        return -ELOOP;
     if (wants && !directory)
         return -ENOTDIR;
     if (!directory && !S_ISREG(known->st_mode))
@@ -101,8 +101,9 @@ uint16_t wrt_files_path_open(
     struct stat status;
     if (lookup > 1 || oflags > 15 || fdflags > 31 || (base | inheriting) & ~(uint64_t)WASI_RIGHTS)
         return WASI_INVAL;
-    if (length < WRT_PATH_SIZE && !wrt_is_utf8(path, length))
-        return WASI_ILSEQ;
+    uint16_t error = wrt_path_copy(opening.path, path, length);
+    if (error)
+        return error;
     const wrt_descriptor_t *folder = wrt_files_find(files, fd);
     if (!folder || folder->kind <= WRT_FILES_STDERR)
         return WASI_BADF;
@@ -116,7 +117,7 @@ uint16_t wrt_files_path_open(
     bool writes = base & WASI_RIGHT_WRITE || oflags & (WASI_OPEN_CREAT | WASI_OPEN_TRUNC), changes = folder->changes;
     if (writes && !changes)
         return WASI_PERM;
-    uint16_t error = wrt_path_copy(opening.path, path, length);
+    error = wrt_path_check(opening.path, length);
     if (!error)
         error = wrt_files_room(files);
     if (error)

@@ -24,11 +24,12 @@ static uint16_t take(
     place->folder = wrt_files_find_kind(files, fd, WRT_FILES_DIRECTORY);
     if (!place->folder)
         return WASI_BADF;
-    if (length < WRT_PATH_SIZE && !wrt_is_utf8(path, length))
-        return WASI_ILSEQ;
+    uint16_t error = wrt_path_copy(place->path, path, length);
+    if (error)
+        return error;
     if (changes && !place->folder->changes)
         return WASI_PERM;
-    return wrt_path_copy(place->path, path, length);
+    return wrt_path_check(place->path, length);
 }
 
 /* Opens the folder of the last component. The caller closes `place->parent`. */
@@ -88,11 +89,15 @@ uint16_t wrt_files_path_unlink_file(wrt_files_t *files, uint32_t fd, const uint8
 
 /* Checks and opens the two places of a rename or a hard link. */
 static uint16_t take_two(
-    wrt_files_t *files, uint32_t old_fd, const uint8_t *old_path, uint32_t old_length, struct place *old,
-    uint32_t new_fd, const uint8_t *new_path, uint32_t new_length, struct place *new) {
-    uint16_t error = take(files, old_fd, old_path, old_length, true, old);
+    wrt_files_t *files, uint32_t old_fd, uint32_t old_lookup, const uint8_t *old_path, uint32_t old_length,
+    struct place *old, uint32_t new_fd, const uint8_t *new_path, uint32_t new_length, struct place *new) {
+    bool folders = wrt_files_find_kind(files, old_fd, WRT_FILES_DIRECTORY) &&
+        wrt_files_find_kind(files, new_fd, WRT_FILES_DIRECTORY);
+    uint16_t error = folders ? take(files, old_fd, old_path, old_length, true, old) : WASI_BADF;
     if (!error)
         error = take(files, new_fd, new_path, new_length, true, new);
+    if (!error && old_lookup)
+        error = WASI_INVAL; /* as the engine: a link is not followed, but linked itself */
     if (!error)
         error = open_parent(files, old);
     if (!error && (error = open_parent(files, new)))
@@ -105,7 +110,7 @@ uint16_t wrt_files_path_rename(
     const uint8_t *new_path, uint32_t new_length) {
     struct place old, new;
     uint16_t error =
-        take_two(files, old_fd, old_path, old_length, &old, new_fd, new_path, new_length, &new);
+        take_two(files, old_fd, 0, old_path, old_length, &old, new_fd, new_path, new_length, &new);
     if (error)
         return error;
     error = close_parent(&new, renameat(old.parent, old.name, new.parent, new.name));
@@ -130,12 +135,10 @@ uint16_t wrt_files_path_link(
     wrt_files_t *files, uint32_t old_fd, uint32_t old_lookup, const uint8_t *old_path, uint32_t old_length,
     uint32_t new_fd, const uint8_t *new_path, uint32_t new_length) {
     struct place old, new;
-    bool folders = wrt_files_find_kind(files, old_fd, WRT_FILES_DIRECTORY) &&
-        wrt_files_find_kind(files, new_fd, WRT_FILES_DIRECTORY);
-    if (old_lookup > WASI_LOOKUP_FOLLOW || (old_lookup && folders))
-        return WASI_INVAL; /* as the engine: a link is not followed, but linked itself */
+    if (old_lookup > WASI_LOOKUP_FOLLOW)
+        return WASI_INVAL;
     uint16_t error =
-        take_two(files, old_fd, old_path, old_length, &old, new_fd, new_path, new_length, &new);
+        take_two(files, old_fd, old_lookup, old_path, old_length, &old, new_fd, new_path, new_length, &new);
     if (error)
         return error;
     if ((error = creation_room(files)))
@@ -152,13 +155,13 @@ uint16_t wrt_files_path_symlink(
     struct place place;
     char target[WRT_PATH_SIZE];
     uint16_t error = take(files, fd, new_path, new_length, true, &place);
+    if (!error)
+        error = wrt_path_copy(target, old_path, old_length);
+    if (!error)
+        error = wrt_path_check(target, old_length); /* no program could follow an absolute one */
+    if (!error)
+        error = open_parent(files, &place);
     if (error)
-        return error;
-    if (old_length < WRT_PATH_SIZE && !wrt_is_utf8(old_path, old_length))
-        return WASI_ILSEQ;
-    if ((error = wrt_path_copy(target, old_path, old_length)))
-        return error; /* an absolute one too, which no program could follow */
-    if ((error = open_parent(files, &place)))
         return error;
     if ((error = creation_room(files))) {
         close(place.parent);

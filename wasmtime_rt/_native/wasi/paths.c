@@ -42,9 +42,15 @@ bool wrt_is_utf8(const uint8_t *text, size_t length) {
 
 uint16_t wrt_path_copy(char text[WRT_PATH_SIZE], const uint8_t *path, size_t length) {
     if (length >= WRT_PATH_SIZE)
-        return WASI_NAMETOOLONG;
+        length = 0;
     memcpy(text, path, length);
     text[length] = 0;
+    return wrt_is_utf8((const uint8_t *)text, length) ? WASI_SUCCESS : WASI_ILSEQ;
+}
+
+uint16_t wrt_path_check(const char text[WRT_PATH_SIZE], size_t length) {
+    if (length >= WRT_PATH_SIZE)
+        return WASI_NAMETOOLONG;
     if (!length)
         return WASI_NOENT;
     if (text[0] == '/')
@@ -83,6 +89,8 @@ static int step(struct walk *walk, const char *name, int flags, mode_t mode) {
         *slash = 0;
         int opened = open_one(walk, folder, O_PATH | O_DIRECTORY, 0);
         *slash = '/';
+        if (opened == -ENOTDIR || opened == -ELOOP)
+            return -ENOENT; /* it was a folder, and is not there any more */
         if (opened < 0)
             return opened;
         move_to(walk, opened);

@@ -13,10 +13,13 @@ enum {
 
 bool wrt_is_utf8(const uint8_t *text, size_t length);
 
-/* Copies a path and checks it. Returns an error number of WASI: WASI_NAMETOOLONG, WASI_NOENT for an empty path,
- * WASI_PERM for an absolute one, WASI_INVAL for one with a NUL. UTF-8 is not checked here.
- */
+/* Copies a path, or nothing if it is too long. Returns WASI_SUCCESS, or WASI_ILSEQ if it is not UTF-8. */
 uint16_t wrt_path_copy(char text[WRT_PATH_SIZE], const uint8_t *path, size_t length);
+
+/* Checks a copy: WASI_SUCCESS, WASI_NAMETOOLONG, WASI_NOENT for an empty path, WASI_PERM for an absolute one, or
+ * WASI_INVAL for one with a NUL.
+ */
+uint16_t wrt_path_check(const char text[WRT_PATH_SIZE], size_t length);
 
 /* Opens `path` beneath `directory`, as openat(2) does with these flags, but never blocks. What would leave
  * `directory` is EPERM. Returns a descriptor, or an `errno` of the system as a negative number.

@@ -31,7 +31,7 @@ static uint64_t nanoseconds(struct timespec time) {
 }
 
 void wrt_write_filestat(const struct stat *status, uint8_t *out) {
-    memset(out, 0, 64);
+    memset(out, 0, 64); /* no bytes of the host between the fields */
     put64(out, 1);
     put64(out + 8, wrt_file_identity(status->st_dev, status->st_ino));
     out[16] = wrt_file_type(status->st_mode);

@@ -52,7 +52,7 @@ static uint16_t hole(const wrt_files_t *files, const wrt_descriptor_t *file, uin
     *size = 0;
     if (!offset || file->flags & WASI_FD_APPEND || files->limits.max_written == UINT64_MAX)
         return WASI_SUCCESS;
-    if (fstat(file->host, &status) != 0)
+    if (wrt_fstat(file->host, &status) != 0)
         return wrt_wasi_errno(errno);
     if (offset > (uint64_t)status.st_size)
         *size = offset - (uint64_t)status.st_size;
@@ -117,7 +117,7 @@ uint16_t wrt_files_fd_write(wrt_files_t *files, uint32_t fd, struct iovec *buffe
         return error;
     if (!(file->flags & WASI_FD_APPEND))
         file->position += *done;
-    else if (fstat(file->host, &status) == 0)
+    else if (wrt_fstat(file->host, &status) == 0)
         file->position = (uint64_t)status.st_size;
     return WASI_SUCCESS;
 }
@@ -154,7 +154,7 @@ uint16_t wrt_files_fd_seek(wrt_files_t *files, uint32_t fd, int64_t offset, uint
     if (whence == 1)
         from = file->position;
     if (whence == 2) {
-        if (fstat(file->host, &status) != 0)
+        if (wrt_fstat(file->host, &status) != 0)
             return wrt_wasi_errno(errno);
         from = (uint64_t)status.st_size;
     }
@@ -178,7 +178,7 @@ uint16_t wrt_files_remaining(const wrt_files_t *files, uint32_t fd, uint64_t *by
     struct stat status;
     if (!file)
         return WASI_BADF;
-    if (fstat(file->host, &status) != 0)
+    if (wrt_fstat(file->host, &status) != 0)
         return wrt_wasi_errno(errno);
     uint64_t size = (uint64_t)status.st_size;
     *bytes = size > file->position ? size - file->position : 0;
@@ -196,7 +196,7 @@ uint16_t wrt_files_fd_filestat_set_size(wrt_files_t *files, uint32_t fd, uint64_
         return WASI_PERM;
     if (!file->writes || size > INT64_MAX)
         return WASI_INVAL;
-    if (fstat(file->host, &status) != 0)
+    if (wrt_fstat(file->host, &status) != 0)
         return wrt_wasi_errno(errno);
     uint64_t before = (uint64_t)status.st_size, growth = size > before ? size - before : 0;
     if (growth > files->limits.max_written - files->usage.written)

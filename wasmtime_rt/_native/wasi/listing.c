@@ -67,7 +67,7 @@ static uint16_t put_record(int folder, const struct record *record, struct out *
     if (!wrt_is_utf8((const uint8_t *)record->name, strlen(record->name)))
         return WASI_ILSEQ; /* as the engine: no listing is better than one that lacks files */
     /* The number in the record can differ from that of the file, for mount points and layered file systems. */
-    fstatat(folder, record->name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
+    wrt_fstatat(folder, record->name, &status, AT_SYMLINK_NOFOLLOW | AT_NO_AUTOMOUNT);
     put_entry(
         out, (uint64_t)record->next + FIRST, wrt_file_identity(status.st_dev, status.st_ino),
         wrt_file_type(status.st_mode), record->name);
@@ -76,7 +76,7 @@ static uint16_t put_record(int folder, const struct record *record, struct out *
 
 static uint16_t put_dots(int folder, uint64_t cookie, struct out *out) {
     struct stat status;
-    if (fstat(folder, &status) != 0)
+    if (wrt_fstat(folder, &status) != 0)
         return wrt_wasi_errno(errno);
     uint64_t number = wrt_file_identity(status.st_dev, status.st_ino);
     if (cookie == 0)

@@ -39,7 +39,7 @@ static int create(wrt_files_t *files, const struct opening *opening, struct stat
     if (host < 0)
         return host;
     files->usage.created++;
-    if (fstat(host, status) != 0)
+    if (wrt_fstat(host, status) != 0)
         return close_and(host, -errno);
     return S_ISREG(status->st_mode) ? host : close_and(host, -EACCES); /* somebody was faster */
 }
@@ -62,7 +62,7 @@ static int open_known(wrt_files_t *files, const struct opening *opening, const s
     int host = wrt_open_beneath(opening->directory, opening->path, flags, 0);
     if (host < 0)
         return host;
-    if (fstat(host, &status) != 0)
+    if (wrt_fstat(host, &status) != 0)
         return close_and(host, -errno);
     if (status.st_dev != known->st_dev || status.st_ino != known->st_ino)
         return close_and(host, -EAGAIN);
@@ -88,7 +88,7 @@ static int open_checked(wrt_files_t *files, const struct opening *opening, struc
             return create(files, opening, status);
         if (known < 0)
             return known;
-        result = fstat(known, status) == 0 ? open_known(files, opening, status) : -errno;
+        result = wrt_fstat(known, status) == 0 ? open_known(files, opening, status) : -errno;
         close(known); /* not before, since its number is not used for another file until then */
     }
     return result;

@@ -124,7 +124,7 @@ static int link_named(const struct place *old, const struct place *new) {
     if (strchr(old->name, '/')) {
         char name[NAME_MAX + 1];
         snprintf(name, sizeof name, "%.*s", (int)strcspn(old->name, "/"), old->name);
-        if (fstatat(old->parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
+        if (wrt_fstatat(old->parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0)
             errno = S_ISDIR(status.st_mode) ? EPERM : ENOTDIR;
         return -1;
     }
@@ -190,7 +190,7 @@ uint16_t wrt_files_path_filestat_get(
         error = open_place(files, &place, lookup, &opened);
     if (error)
         return error;
-    if (fstat(opened, &status) == 0)
+    if (wrt_fstat(opened, &status) == 0)
         wrt_write_filestat(&status, out);
     else
         error = wrt_wasi_errno(errno);
@@ -207,7 +207,7 @@ static int set_times(int opened, const struct timespec times[2]) {
         return -1;
     snprintf(link, sizeof link, "/proc/self/fd/%d", opened);
     struct stat status;
-    if (fstat(opened, &status) != 0 || S_ISLNK(status.st_mode)) {
+    if (wrt_fstat(opened, &status) != 0 || S_ISLNK(status.st_mode)) {
         errno = EOPNOTSUPP;
         return -1;
     }
@@ -247,7 +247,7 @@ uint16_t wrt_files_path_readlink(
         return error;
     ssize_t found = -1;
     errno = EINVAL;
-    if (fstat(opened, &status) == 0 && S_ISLNK(status.st_mode))
+    if (wrt_fstat(opened, &status) == 0 && S_ISLNK(status.st_mode))
         found = readlinkat(opened, "", target, sizeof target);
     error = found < 0 ? wrt_wasi_errno(errno) : WASI_SUCCESS;
     close(opened);

@@ -5,9 +5,7 @@
  * folder if another process moves a folder meanwhile, and the kernel never follows a link for it.
  */
 #define _GNU_SOURCE
-#include "paths.h"
-
-#include "wasi_errno.h"
+#include "table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -162,7 +160,7 @@ static int finish(struct walk *walk, const char *name, int flags, mode_t mode) {
     struct stat status;
     int opened = step(walk, name, flags, mode);
     bool link = opened == -ELOOP || opened == -ENOTDIR ||
-        (opened >= 0 && flags & O_PATH && fstat(opened, &status) == 0 && S_ISLNK(status.st_mode));
+        (opened >= 0 && flags & O_PATH && wrt_fstat(opened, &status) == 0 && S_ISLNK(status.st_mode));
     if (flags & O_NOFOLLOW || !link)
         return opened;
     int followed = follow(walk, name, "");

@@ -5,6 +5,17 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* The C library and the kernel lay out `struct stat` alike on 64-bit machines. */
+_Static_assert(sizeof(void *) == 8, "a 64-bit machine");
+
+int wrt_fstat(int host, struct stat *status) { return (int)syscall(SYS_fstat, host, status); }
+
+int wrt_fstatat(int folder, const char *name, struct stat *status, int flags) {
+    return (int)syscall(SYS_newfstatat, folder, name, status, flags);
+}
 
 /* Device numbers of the host mean nothing to a program, which sees one device. */
 uint64_t wrt_file_identity(uint64_t device, uint64_t number) {
@@ -52,7 +63,7 @@ uint16_t wrt_files_fd_filestat_get(wrt_files_t *files, uint32_t fd, uint8_t *out
         out[16] = files->stream_types[found->kind];
         return WASI_SUCCESS;
     }
-    if (fstat(found->host, &status) != 0)
+    if (wrt_fstat(found->host, &status) != 0)
         return wrt_wasi_errno(errno);
     wrt_write_filestat(&status, out);
     return WASI_SUCCESS;

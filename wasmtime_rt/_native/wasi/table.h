@@ -6,6 +6,8 @@
 #include "layout.h"
 #include "paths.h"
 
+#include <time.h>
+
 enum { WASI_LOOKUP_FOLLOW = 1 };
 enum { WASI_OPEN_CREAT = 1, WASI_OPEN_DIRECTORY = 2, WASI_OPEN_EXCL = 4, WASI_OPEN_TRUNC = 8 };
 enum { WASI_FD_APPEND = 1, WASI_FD_DSYNC = 2, WASI_FD_NONBLOCK = 4, WASI_FD_RSYNC = 8, WASI_FD_SYNC = 16 };
@@ -60,12 +62,14 @@ uint16_t wrt_files_failed(wrt_files_t *files, int result);
 void wrt_listing_free(struct listing *listing);
 
 struct stat;
+/* fstat(2) and fstatat(2). Of glibc, only 2.33 and newer have functions of these names. */
+int wrt_fstat(int host, struct stat *status);
+int wrt_fstatat(int folder, const char *name, struct stat *status, int flags);
 /* Number of a file for the program: the same for links to one file, and different for different files. */
 uint64_t wrt_file_identity(uint64_t device, uint64_t number);
 uint8_t wrt_file_type(mode_t mode);
 /* Writes a filestat of 64 bytes. */
 void wrt_write_filestat(const struct stat *status, uint8_t *out);
-struct timespec;
 /* Decodes times and their flags. */
 uint16_t wrt_decode_times(uint64_t atim, uint64_t mtim, uint32_t flags, struct timespec times[2]);
 

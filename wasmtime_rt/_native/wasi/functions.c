@@ -262,17 +262,17 @@ static uint16_t result_bytes(struct call *call, uint16_t error, uint32_t address
 }
 
 FUNCTION(fd_fdstat_get) {
-    uint8_t status[24];
+    uint8_t status[24] = {0};
     return result_bytes(call, wrt_files_fd_fdstat_get(FILES, U32(0), status), U32(1), status, sizeof status);
 }
 
 FUNCTION(fd_filestat_get) {
-    uint8_t status[64];
+    uint8_t status[64] = {0};
     return result_bytes(call, wrt_files_fd_filestat_get(FILES, U32(0), status), U32(1), status, sizeof status);
 }
 
 FUNCTION(fd_prestat_get) {
-    uint8_t status[8];
+    uint8_t status[8] = {0};
     return result_bytes(call, wrt_files_fd_prestat_get(FILES, U32(0), status), U32(1), status, sizeof status);
 }
 
@@ -309,7 +309,7 @@ FUNCTION(path_create_directory) {
 
 FUNCTION(path_filestat_get) {
     BYTES(path, 2, U32(3), 1);
-    uint8_t status[64];
+    uint8_t status[64] = {0};
     uint16_t error = wrt_files_path_filestat_get(FILES, U32(0), U32(1), path, U32(3), status);
     return result_bytes(call, error, U32(4), status, sizeof status);
 }

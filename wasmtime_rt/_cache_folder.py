@@ -54,13 +54,19 @@ def default_folder() -> str | None:
     told = os.environ.get(_VARIABLE)
     if told:  # a relative path is off: it would take machine code from wherever the program was started
         return None if told.lower() in _OFF or not os.path.isabs(told) else os.path.abspath(told)
+    base = cache_home()
+    return None if base is None else os.path.join(base, "wasmtime_rt")
+
+
+def cache_home() -> str | None:
+    """The folder for the caches of this user's programs; ``None`` if there is none."""
     base = os.environ.get("XDG_CACHE_HOME", "")
     if not os.path.isabs(base):
         home = _home()
         if home is None:
             return None
         base = os.path.join(home, "Library/Caches" if sys.platform == "darwin" else ".cache")
-    return os.path.abspath(os.path.join(base, "wasmtime_rt"))
+    return os.path.abspath(base)
 
 
 def _home() -> str | None:

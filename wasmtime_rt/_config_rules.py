@@ -12,6 +12,7 @@ import re
 import stat
 from collections.abc import Iterator
 
+from ._cache_folder import cache_home, protect
 from ._host_files import open_private_folder
 from .config import ProfilingStrategy, Strategy, WasmConfig, read_cache_file
 from .errors import WasmtimeError
@@ -138,11 +139,8 @@ def _sizes(config: WasmConfig) -> Iterator[str]:
 
 
 def _files(config: WasmConfig) -> Iterator[str]:
-    path = cache_file(config)
-    if path is not None:
-        yield from _cache_settings(path)
-    elif isinstance(config.cache_config_load, str):
-        yield from _cache_folder(config.cache_config_load)
+    if config.cache_config_load is not False:
+        yield from _engine_cache(config.cache_config_load, cache_file(config))
     strategy = config.profiling_strategy
     if strategy is ProfilingStrategy.JITDUMP:
         written = f"jit-{os.getpid()}.dump"
@@ -172,24 +170,29 @@ def _own_file(path: str) -> None:
         raise PermissionError("expected a regular file of this user's without other links")
 
 
-def _cache_folder(path: str) -> Iterator[str]:
-    """Why machine code must not come from there."""
-    try:
-        os.close(open_private_folder(os.path.abspath(path), make=False))
-    except OSError as problem:
-        yield f"cache_config_load: {problem}"
-
-
-def _cache_settings(path: str) -> Iterator[str]:
-    try:
-        text = read_cache_file(path).decode(errors="replace")
-    except WasmtimeError as problem:
-        yield str(problem)
+def _engine_cache(cache: object, path: str | None) -> Iterator[str]:
+    """What is wrong with the file that configures the engine's cache, and who may put machine code there."""
+    folder = os.path.abspath(cache) if isinstance(cache, str) and path is None else None
+    if path is not None:
+        try:
+            text = read_cache_file(path).decode(errors="replace")
+        except WasmtimeError as problem:
+            yield str(problem)
+            return
+        for name, most in _CACHE_AT_MOST.items():
+            for count, unit in re.findall(rf"{name}\W*?=\W*?([0-9]+)\s*([A-Za-z]?)", text):
+                if int(count[:30]) * _UNITS.get(unit, 1) > most:
+                    yield f"cache_config_load: {path}: expected {name} of at most {most}, got {count}{unit}"
+        if named := re.search(r"""^\s*directory\s*=\s*["'](/.*?)["']""", text, re.MULTILINE):
+            folder = named[1]
+    if folder is None and (home := cache_home()) is not None:
+        folder = os.path.join(home, "wasmtime")  # where the engine has it by default
+    if folder is None:
         return
-    for found in re.findall(r"""^\s*directory\s*=\s*["'](/.*?)["']""", text, re.MULTILINE):
-        if os.path.isdir(found):
-            yield from _cache_folder(found)
-    for name, most in _CACHE_AT_MOST.items():
-        for count, unit in re.findall(rf"{name}\W*?=\W*?([0-9]+)\s*([A-Za-z]?)", text):
-            if int(count[:30]) * _UNITS.get(unit, 1) > most:
-                yield f"cache_config_load: {path}: expected {name} of at most {most}, got {count}{unit}"
+    protect(folder)
+    try:
+        os.close(open_private_folder(folder, make=False))
+    except FileNotFoundError:
+        pass  # the engine makes it, or says why not
+    except (OSError, ValueError) as problem:
+        yield f"cache_config_load: {problem}"

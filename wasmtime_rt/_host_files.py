@@ -17,7 +17,7 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 
-from ._path_walk import BelowWritable, HostPath, Private, follow
+from ._path_walk import BelowWritable, HostPath, Private, follow, on_proc
 from .errors import LimitError
 
 MAX_SOURCE = 1 << 30
@@ -57,7 +57,10 @@ def open_input(path: HostPath, what: str, below: Sequence[HostPath] = (), *, ins
 
 
 def open_output(path: HostPath, what: str, below: Sequence[HostPath] = ()) -> int:
-    """Open a file to write it, and make it empty. The arguments and errors are those of `open_input`."""
+    """Open a file to write it, and make it empty. The arguments and errors are those of `open_input`.
+
+    A file below one of the folders must not have a second name: a program with two folders can have given it.
+    """
     opened = _open(path, os.O_WRONLY | os.O_CREAT, what, below, _OPEN_IT)
     try:
         if stat.S_ISREG(os.fstat(opened).st_mode):
@@ -79,14 +82,23 @@ def open_folder(path: HostPath, below: Sequence[HostPath] = ()) -> int:
         A descriptor.
 
     Raises:
-        OSError: If it cannot be opened, is not a folder, or is reached by a link below one of the folders.
+        OSError: If it cannot be opened, is not a folder, is in ``/proc``, or is reached by a link below one
+            of the folders.
         ValueError: If the path has a NUL.
     """
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
     shown = os.fspath(path)  # of a number, the descriptor would be opened again
-    if not below:
-        return os.open(shown, flags)
-    place = follow(path, BelowWritable(below))
+    opened = os.open(shown, flags) if not below else _open_folder_below(shown, flags, below)
+    if on_proc(os.fstat(opened)):
+        os.close(opened)
+        raise PermissionError(
+            errno.EACCES, "it is a folder of /proc, whose files reach into this process", shown
+        )
+    return opened
+
+
+def _open_folder_below(shown: str | bytes, flags: int, below: Sequence[HostPath]) -> int:
+    place = follow(shown, BelowWritable(below))
     try:
         return os.open(place.name, flags | (0 if place.follows else os.O_NOFOLLOW), dir_fd=place.folder)
     except OSError as problem:
@@ -131,7 +143,8 @@ def read_file(path: HostPath, what: str, max_size: int | None = None, limit: str
         OSError: If it cannot be read or is a folder.
         ValueError: If it is neither a regular file nor ``/dev/null``.
     """
-    opened, shown = open_input(path, what, instead=_READ_IT), os.fspath(path)
+    shown = os.fspath(path)
+    opened = open_input(shown, what, instead=_READ_IT)
     try:
         return read_descriptor(opened, shown, max_size, limit)
     except OSError as problem:
@@ -227,13 +240,23 @@ def _open(path: HostPath, flags: int, what: str, below: Sequence[HostPath], inst
         return _open_file(shown, flags, None, shown, what, instead)
     if shown[-1:] in {"/", b"/"}:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), shown)
-    place = follow(shown, BelowWritable(below))
+    rule = BelowWritable(below)
+    place = follow(shown, rule)
     try:
         if not place.follows:
             flags |= os.O_NOFOLLOW
-        return _open_file(place.name, flags, place.folder, shown, what, instead)
+        opened = _open_file(place.name, flags, place.folder, shown, what, instead)
     finally:
         place.close()
+    above = rule.above(place.trail)
+    if above is not None and flags & os.O_CREAT and os.fstat(opened).st_nlink > 1:
+        os.close(opened)
+        raise PermissionError(
+            errno.EACCES,
+            f"it has a second name (a hard link), maybe outside of {above!r}, which the program may write",
+            shown,
+        )
+    return opened
 
 
 def _open_file(

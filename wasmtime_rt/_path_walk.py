@@ -24,6 +24,7 @@ _PATH = getattr(os, "O_PATH", os.O_RDONLY)
 _FOLDER = _PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _MOST_LINKS = 40  # as the kernel
 _MOST_COMPONENTS = 4096
+_MOST_CHARACTERS = 4096  # as the kernel
 
 
 def identity(status: os.stat_result) -> Identity:
@@ -32,11 +33,17 @@ def identity(status: os.stat_result) -> Identity:
 
 
 class Link(NamedTuple):
-    """A symbolic link on the way: in the folder that ``trail`` ends with, under the path ``shown``."""
+    """A symbolic link on the way: ``name`` in ``folder``, a descriptor, which ``trail`` ends with."""
 
     status: os.stat_result
     trail: Sequence[Identity]
-    shown: str
+    folder: int
+    name: str
+
+    @property
+    def shown(self) -> str:
+        """Its path, for messages."""
+        return _shown(self.folder, self.name)
 
 
 class Rule:
@@ -47,8 +54,8 @@ class Rule:
     #: Whether to make folders that are missing.
     makes_folders = False
 
-    def enter(self, folder: int, shown: str, *, is_last: bool) -> None:
-        """Judge ``folder``, a descriptor that was opened under the path ``shown``.
+    def enter(self, folder: int, *, is_last: bool) -> None:
+        """Judge the folder with the descriptor ``folder``.
 
         Raises:
             OSError: If the path must not go through it.
@@ -70,16 +77,19 @@ class BelowWritable(Rule):
             identity(os.stat(folder)): os.fsdecode(os.fspath(folder)) for folder in folders
         }
 
+    def above(self, trail: Sequence[Identity]) -> str | None:
+        """The path of the one of the folders that ``trail`` leads through, if it does."""
+        return next((self.identities[folder] for folder in trail if folder in self.identities), None)
+
     def check_link(self, link: Link) -> None:
         """Refuse a link in or beneath one of the folders."""
-        for folder in link.trail:
-            if folder in self.identities:
-                raise OSError(
-                    errno.ELOOP,
-                    f"it is a symbolic link below {self.identities[folder]!r}, which the program may write; "
-                    "it is not followed",
-                    link.shown,
-                )
+        folder = self.above(link.trail)
+        if folder is not None:
+            raise OSError(
+                errno.ELOOP,
+                f"it is a symbolic link below {folder!r}, which the program may write; it is not followed",
+                link.shown,
+            )
 
 
 class Private(Rule):
@@ -96,10 +106,10 @@ class Private(Rule):
     def __init__(self, *, make: bool) -> None:
         self.makes_folders = make
 
-    def enter(self, folder: int, shown: str, *, is_last: bool) -> None:
+    def enter(self, folder: int, *, is_last: bool) -> None:
         """Refuse a folder that another user owns or may write."""
         status = os.fstat(folder)
-        _check_owner(status, shown)
+        _check_owner(status, folder)
         others = status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
         if not others:
             return
@@ -108,19 +118,21 @@ class Private(Rule):
                 return
             if others == stat.S_IWGRP and _is_own_group(status.st_gid) and not _has_acl(folder):
                 return
-        raise PermissionError(errno.EACCES, "other users may write this folder", shown)
+        raise PermissionError(errno.EACCES, "other users may write this folder", _shown(folder))
 
     def check_link(self, link: Link) -> None:
         """Refuse a link that another user owns, or one of ``/proc``, which skips the folders between."""
-        _check_owner(link.status, link.shown)
-        if link.status.st_dev == _proc_device():
+        _check_owner(link.status, link.folder, link.name)
+        if on_proc(link.status):
             raise PermissionError(errno.EACCES, "it is a link of /proc", link.shown)
 
 
-def _check_owner(status: os.stat_result, shown: str) -> None:
+def _check_owner(status: os.stat_result, folder: int, name: str = "") -> None:
     if status.st_uid not in {0, os.geteuid()}:
         raise PermissionError(
-            errno.EACCES, f"it belongs to user {status.st_uid}, not to root or user {os.geteuid()}", shown
+            errno.EACCES,
+            f"it belongs to user {status.st_uid}, not to root or user {os.geteuid()}",
+            _shown(folder, name),
         )
 
 
@@ -152,11 +164,11 @@ class Place:
     ``follows`` tells that ``name`` is a link of ``/proc``, which only the kernel can follow.
     """
 
-    __slots__ = ("folder", "follows", "name", "trail")
+    __slots__ = ("folder", "follows", "links", "name", "trail")
 
     def __init__(self, folder: int, trail: list[Identity]) -> None:
         self.folder, self.trail = folder, trail
-        self.name, self.follows = ".", False
+        self.name, self.follows, self.links = ".", False, 0
 
     def go(self, folder: int, trail: list[Identity]) -> None:
         """Go to another folder."""
@@ -190,51 +202,56 @@ def follow(path: HostPath, rule: Rule) -> Place:
     text = os.fsdecode(os.fspath(path))
     if not text:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), text)
+    if len(text) > _MOST_CHARACTERS:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), text[:256])
     place = _start(text.startswith("/"), rule, is_last=not text.strip("/"))
-    links, todo = 0, _components(text)
+    name, todo = text, _components(text)
     try:
         while todo:
             name = todo.pop()
             if name == "..":
                 _go_up(place)
-                continue
-            shown = os.path.join(_shown(place.folder), name)
-            try:
-                status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
-            except FileNotFoundError:
-                if rule.makes_folders:
-                    with contextlib.suppress(FileExistsError):  # another process made it
-                        os.mkdir(name, 0o700, dir_fd=place.folder)
-                    todo.append(name)
-                    continue
-                if todo or rule.enters_last:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), shown) from None
-                place.name = name
-                break
-            if stat.S_ISLNK(status.st_mode):
-                links += 1
-                if links > _MOST_LINKS or len(todo) > _MOST_COMPONENTS:
-                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), shown)
-                rule.check_link(Link(status, place.trail, shown))
-                if status.st_dev != _proc_device():
-                    todo += _through_link(place, name)
-                    continue
-                if not todo:
-                    place.name, place.follows = name, True
-                    break
-                opened = os.open(name, _FOLDER, dir_fd=place.folder)
-                place.go(opened, _ancestors(opened))
-                continue
-            if not todo and not rule.enters_last:
-                place.name = name
-                break
-            opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
-            place.go(opened, [*place.trail, identity(os.fstat(opened))])
-            rule.enter(opened, shown, is_last=not todo)
-    except BaseException:
+            else:
+                _go_on(place, rule, name, todo)
+    except BaseException as problem:
+        if isinstance(problem, OSError) and problem.filename == name:
+            problem.filename = _shown(place.folder, name)
         place.close()
         raise
     return place
+
+
+def _go_on(place: Place, rule: Rule, name: str, todo: list[str]) -> None:
+    """Go to ``name``, or through it if it is a link. The path ends there if nothing is left to do."""
+    try:
+        status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
+    except FileNotFoundError:
+        if not rule.makes_folders:
+            if todo or rule.enters_last:
+                raise
+            place.name = name
+            return
+        with contextlib.suppress(FileExistsError):  # another process made it
+            os.mkdir(name, 0o700, dir_fd=place.folder)
+        status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        place.links += 1
+        if place.links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
+        rule.check_link(Link(status, place.trail, place.folder, name))
+        if not on_proc(status):
+            todo += _through_link(place, name)
+        elif todo:
+            opened = os.open(name, _FOLDER, dir_fd=place.folder)
+            place.go(opened, _ancestors(opened))
+        else:
+            place.name, place.follows = name, True
+    elif todo or rule.enters_last:
+        opened = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=place.folder)
+        place.go(opened, [*place.trail, identity(os.fstat(opened))])
+        rule.enter(opened, is_last=not todo)
+    else:
+        place.name = name
 
 
 def _components(text: str) -> list[str]:
@@ -246,7 +263,7 @@ def _start(absolute: bool, rule: Rule, *, is_last: bool) -> Place:
     folder = os.open("/" if absolute else ".", _FOLDER)
     place = Place(folder, [])
     place.trail = [identity(os.fstat(folder))] if absolute else _ancestors(folder)
-    rule.enter(folder, "/" if absolute else ".", is_last=is_last)
+    rule.enter(folder, is_last=is_last)
     return place
 
 
@@ -296,17 +313,17 @@ def ancestors_of(path: HostPath) -> list[Identity]:
         folder.close()
 
 
-def _shown(folder: int) -> str:
-    """The path of ``folder``, for messages."""
+def _shown(folder: int, name: str = "") -> str:
+    """The path of a folder, or of ``name`` in it, for messages."""
     try:
-        return os.readlink(f"/proc/self/fd/{folder}")
+        return os.path.join(os.readlink(f"/proc/self/fd/{folder}"), name).rstrip("/") or "/"
     except OSError:
-        return ""
+        return name
 
 
-def _proc_device() -> int | None:
-    """The device of ``/proc``, whose links lead to open files and not to names."""
+def on_proc(status: os.stat_result) -> bool:
+    """Return whether something is in ``/proc``, whose links lead to open files and not to names."""
     try:
-        return os.stat("/proc/self", follow_symlinks=False).st_dev
+        return status.st_dev == os.stat("/proc/self", follow_symlinks=False).st_dev
     except OSError:
-        return None
+        return False

@@ -311,7 +311,7 @@ class WasmConfig(Settings, AbstractConfig):
     cache_config_load: bool | str | os.PathLike[str] = knob(
         "Keep compiled code in files, for later engines with the same settings: ``True`` where the engine "
         "keeps it by default, or the path of a folder, which must exist, or of a TOML file with the engine's "
-        "own settings of its cache.",
+        "own settings of its cache. No other user may write the folder, or one above it that is not sticky.",
         _cache,
         default=False,
     )

@@ -17,6 +17,7 @@ from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
+from ._deadline import limited
 from ._importing import Importing
 from ._record import Record
 from .config import PoolingConfig, WasmConfig
@@ -153,7 +154,7 @@ class SandboxInstance(WasmtimeResource):
 
     @property
     def instance(self) -> WasmInstance:
-        """The instance. What is called on it, and not by `call`, runs without a limit in time."""
+        """The instance. What is called on it has the limits that the sandbox gives each call."""
         instance = self._instance
         if instance is None:
             raise ClosedError("this SandboxInstance has not started")
@@ -170,7 +171,7 @@ class SandboxInstance(WasmtimeResource):
         Args:
             name: Its name.
             *args: Its arguments, as for any `WasmFunc`.
-            timeout: Seconds that this call may take; ``None`` is no limit; by default that of the sandbox.
+            timeout: Seconds that this call may take, in place of the limit of the sandbox; ``None`` lifts that.
 
         Raises:
             WasmTimeout: It took longer.
@@ -182,7 +183,7 @@ class SandboxInstance(WasmtimeResource):
         if instance is None:
             raise ClosedError("this SandboxInstance has not started")
         func = instance.get_func(name)
-        with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
+        with self._running(timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
             return func(*args)
 
     @property
@@ -203,11 +204,11 @@ class SandboxInstance(WasmtimeResource):
         )
 
     @contextlib.contextmanager
-    def _running(self, timeout: float | None) -> Iterator[None]:
-        """Whatever runs the program: within ``timeout``, with what it did told to the errors that end it."""
+    def _running(self, limit: float | EllipsisType | None) -> Iterator[None]:
+        """Run the program within ``limit`` and give the errors that end it what it did: ``...`` is its own limit."""
         began = time.monotonic()
         try:
-            with contextlib.nullcontext() if timeout is None else self._store.deadline(timeout):
+            with limited(self._store, limit):
                 yield
         except WasmtimeError as problem:
             self._duration += time.monotonic() - began
@@ -255,9 +256,11 @@ class Sandbox(WasmtimeResource):
             with ``epoch_interruption``, unless ``timeout`` is ``None``, and with ``consume_fuel`` if ``fuel``
             is given.
         imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
-        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Waiting
-            counts, for time and for an inherited standard input. Not ended are a function in ``imports``
-            that takes long, and writing to an inherited output, or a file, that takes nothing.
+        timeout: Seconds that a run, the start of an instance, and each outermost call into one may take,
+            whichever way it is called (`SandboxInstance.call`, its exports, a typed function); ``None`` is no
+            limit. Compiling has a limit of its own, ``compile_timeout``. Waiting counts, for time and for an
+            inherited standard input. A function in ``imports`` is not ended while it works: the run ends when
+            it returns. Not ended is writing to an inherited output, or a file, that takes nothing.
         memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
             ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it, and
             the engine tells nobody: no exception is raised, and what comes of it (an exit code, a message,
@@ -556,7 +559,8 @@ class Sandbox(WasmtimeResource):
             raise MisuseError(
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
             )
-        limits, fuel = self._limits, self._fuel if fuel is ... else _count("fuel", fuel)
+        limits = self._limits._replace(timeout=program._timeout)
+        fuel = self._fuel if fuel is ... else _count("fuel", fuel)
         if fuel is not None and not self._module.engine.config.consume_fuel:
             raise MisuseError(
                 "fuel: this Sandbox does not count it, since it was made without: Sandbox(..., fuel=...), "
@@ -642,9 +646,10 @@ def run_wasi(
             ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
-            They are read-only unless marked with `rw`.
-        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included; ``None`` is
-            no limit.
+            They are read-only unless marked with `rw`. Paths of streams and mounts are not followed through
+            links below a folder that is writable here: an earlier program may have left them.
+        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included, and compiling
+            not, which ``compile_timeout`` bounds; ``None`` is no limit.
         memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
             gives the program -1, and raises nothing here: what it makes of that is its own.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
@@ -674,7 +679,9 @@ def run_wasi(
         LinkError: It imports what is neither WASI nor in ``imports``.
         MisuseError: It is no program, or its engine cannot do what is asked for.
         OSError: The file cannot be read.
-        WasmtimeError: A folder or file cannot be opened.
+        ValueError: If a path for the program or a stream names a pipe or a device other than ``/dev/null``,
+            or a writable mount holds the code cache; or a limit is out of range.
+        WasmtimeError: A folder or file cannot be opened, or is reached by a link below a writable mount.
         BaseException: Whatever a callable or file for its output, or a function in ``imports``, raised.
     """
     sandbox = Sandbox(

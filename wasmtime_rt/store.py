@@ -11,7 +11,7 @@ from . import _fast  # noqa: F401  a store is entered through the accelerator, w
 from ._abstract import AbstractStore
 from ._binary import ModuleShape
 from ._core import StoreCore
-from ._deadline import StoreDeadline
+from ._deadline import StoreDeadline, check_epochs, nanoseconds
 from ._exact import exact
 from ._failure import check
 from ._lowlevel import ffi, lib
@@ -56,6 +56,10 @@ class StoreLimits(Record):
         instances: Instances in the store.
         tables: Tables in the store: those of its instances, and those that Python made.
         memories: Linear memories in the store: those of its instances, and those that Python made.
+        timeout: Seconds that each outermost call into the store may take, whichever way it is made, and
+            whatever it waits for: `WasmTimeout` ends it then. Start functions count, compiling does not. A
+            ``timeout=`` of the call, or a `WasmStore.deadline` that is in force when it begins, is in its
+            place.
     """
 
     memory_size: int | None = None
@@ -63,8 +67,14 @@ class StoreLimits(Record):
     instances: int | None = None
     tables: int | None = None
     memories: int | None = None
+    timeout: float | None = None
 
     def _check(self) -> None:
+        if self.timeout is not None:
+            if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)):
+                raise TypeError(f"timeout: expected a number of seconds or None, got {self.timeout!r}")
+            if not self.timeout > 0:  # nor is it NaN
+                raise ValueError(f"timeout: expected more than 0 seconds or None, got {self.timeout!r}")
         for name in ("memory_size", "table_elements", "instances", "tables", "memories"):
             value = getattr(self, name)
             if value is not None and not (
@@ -114,7 +124,8 @@ class WasmStore(AbstractStore):
 
     Raises:
         TypeError: An argument is of the wrong type.
-        WasmtimeError: The WASI configuration cannot be met: a folder or file is missing.
+        WasmtimeError: The WASI configuration cannot be met: a folder or file is missing. Or `limits` has a
+            timeout, and the engine has no epochs.
 
     C API: ``wasmtime_store_new``, ``wasmtime_store_context``, ``wasmtime_store_limiter``,
     ``wasmtime_store_delete``.
@@ -146,8 +157,11 @@ class WasmStore(AbstractStore):
             raise TypeError("this WasmStore was initialised already")
         if type(engine) is not WasmEngine:  # the fast way: it is
             check_engine(engine)
-        if limits is not None and not isinstance(limits, StoreLimits):
-            raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
+        if limits is not None:
+            if not isinstance(limits, StoreLimits):
+                raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
+            if limits.timeout is not None:
+                check_epochs(engine)
         self._engine = engine
         self.data = data
         core, handle = StoreCore(), engine._handle
@@ -164,6 +178,8 @@ class WasmStore(AbstractStore):
         if limits is not None:
             self._limits = limits
             self._core.limit(limits._as_arguments())
+            if limits.timeout is not None:
+                self._core.set_call_limit(nanoseconds(limits.timeout))
         if wasi is not None:
             self.set_wasi(wasi)
 
@@ -290,15 +306,27 @@ class WasmStore(AbstractStore):
 
     # ---- Time
 
-    def deadline(self, seconds: float) -> StoreDeadline:
+    def deadline(self, seconds: float | None) -> StoreDeadline:
         """Give the calls in a ``with`` block ``seconds`` of time in all, by the clock on the wall.
 
-        WebAssembly that runs in this store when they are over ends in `WasmTimeout`, and so does what is
-        called later in the block. Other stores of the engine go on, and this one can be used further. Of
-        blocks inside of one another, the one that ends first counts.
+        A call into this store that runs when they are over ends in `WasmTimeout`, and so does each that is
+        made later in the block. Other stores of the engine go on, and this one can be used further. Compiling
+        is not a call: `compile_timeout` of a `Sandbox` bounds it.
 
-        The time is looked at every 10 milliseconds while WebAssembly runs, and while WASI waits. Where a host
-        function works, or where ``memory.atomic.wait`` waits, the call ends when they return.
+        Of blocks inside of one another, the one that ends first counts. An outermost call that begins in a
+        block does not have the store's own limit, `StoreLimits.timeout`: the block is in its place, shorter
+        or longer. ``None`` sets no limit and only lifts that one. A limit that is set while a call runs can
+        make its time shorter, and not longer.
+
+        The calls that run on a thread are bound by one another: where a host function calls into another
+        store, the call there ends when an outer one must, and so it does if that one is interrupted.
+
+        WebAssembly looks at the time every 10 milliseconds, where a function begins, where a loop starts
+        over and in bulk operations. It is looked at, too, when a host function begins, when it returns, and
+        when the outermost call returns: then the limit wins over a result and over an exit code, and not over
+        an exception that a host function raised. WASI looks at it while it waits. While a host function
+        works, or ``memory.atomic.wait`` waits, nothing ends the call before they return. Code of an engine without epochs looks at the limits
+        of outer calls only when its host functions begin and return, and when it returns itself.
 
         >>> import wasmtime_rt as w
         >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))
@@ -312,12 +340,12 @@ class WasmStore(AbstractStore):
         Calls take ``timeout=`` for the same: ``instance.exports.spin(timeout=0.05)``.
 
         Args:
-            seconds: How many seconds from when the block is entered.
+            seconds: How many seconds from when the block is entered, or ``None``.
 
         Raises:
-            TypeError: It is no number.
-            ValueError: It is less than 0.
-            WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
+            TypeError: If `seconds` is not a number or ``None``.
+            ValueError: If `seconds` is less than 0.
+            WasmtimeError: If the engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
             StoreClosedError: The store was closed: when the block is entered.
 
         C API: ``wasmtime_store_epoch_deadline_callback``, ``wasmtime_engine_increment_epoch``.
@@ -327,12 +355,14 @@ class WasmStore(AbstractStore):
     def interrupt(self) -> bool:
         """End the call that is running in this store: it raises `WasmInterrupted`.
 
-        May be called from any thread, from a signal handler, and from a host function. Where a host function
-        works, or where ``memory.atomic.wait`` waits, the call ends when they return; what WASI waits for is
-        interrupted. Calls that are inside of one another all end. The store can be used further.
+        May be called from any thread, from a signal handler, and from a host function. While a host function
+        works, or ``memory.atomic.wait`` waits, the call ends when they return; what WASI waits for is
+        interrupted. Calls into this store that are inside of one another all end, and so do those into other
+        stores that they made. The store can be used further.
 
         Returns:
-            Whether a call was running. Where none was, this does nothing: the next one runs.
+            Whether a call was running, which ends then: it returns no result. If no call was running, this
+            does nothing: the next one runs.
 
         Raises:
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.

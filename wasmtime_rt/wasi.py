@@ -54,7 +54,8 @@ def rw(path: str | os.PathLike[str]) -> WritableDir:
     """Mark a folder of the host as writable, for the ``preopens`` of a `WasiConfig`.
 
     The program does not get out of it, but may leave symbolic links in it that lead out: whoever reads what
-    it left should not follow them.
+    it left should not follow them. It must not hold what the host executes or trusts: the code cache, which
+    is refused, but also programs, start-up files, virtual environments, or a ``.git``.
     """
     return WritableDir(os.fspath(path))
 

@@ -275,6 +275,24 @@ def test_open_files_are_reached_by_their_numbers(tree):
             open_input(f"/proc/self/fd/{folder}/../file", "stdin", below)
 
 
+def test_an_output_below_a_writable_folder_has_one_name(tree):
+    os.link(tree / "secret", tree / "out" / "hard")
+    with pytest.raises(PermissionError, match="second name"):
+        open_output(tree / "out" / "hard", "stdout", [tree / "out"])
+    assert (tree / "secret").read_bytes() == b"secret"
+    for below in ((), [tree / "out" / "deep"]):
+        with closing(open_output(tree / "out" / "hard", "stdout", below)):
+            pass
+    assert (tree / "secret").read_bytes() == b""
+
+
+def test_very_long_paths_are_refused(tree):
+    for path in ("a" * 300, "/".join(["a"] * 5000), "./" * 10**6 + "out/own"):
+        for below in ((), [tree / "out"]):
+            with pytest.raises(OSError, match="File name too long"):
+                open_input(path, "stdin", below)
+
+
 def test_loops_and_long_chains_end(tree):
     (tree / "loop").symlink_to("loop")
     (tree / "long").symlink_to("/".join(["."] * 1000) + "/long/x")

@@ -203,8 +203,7 @@ static wasm_trap_t *end_by_limit(void) {
     return is_over(READ(ticker.time), reason) ? wasmtime_trap_new(reason, strlen(reason)) : NULL;
 }
 
-/* After the outermost call into a store has ended in the engine, and before `leave`. */
-static void settle(wasmtime_error_t **error, wasm_trap_t **trap) {
+void wrt_limits_settle(wasmtime_error_t **error, wasm_trap_t **trap) {
     int status;
     if (*trap || (*error && !wasmtime_error_exit_status(*error, &status)))
         return; /* it failed already */
@@ -403,7 +402,7 @@ static wrt_limit_t **here(void) { return (wrt_limit_t **)&innermost; }
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void) {
     static const wrt_epochs_calls_t calls = {
-        new_epochs, enter, leave, set_limit, set_allowance, interrupt, here, &ticker.time, end_by_limit, settle};
+        new_epochs, enter, leave, set_limit, set_allowance, interrupt, here, &ticker.time, end_by_limit, wrt_limits_settle};
     return &calls;
 }
 

@@ -108,6 +108,10 @@ typedef struct wrt_limit {
 wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs);
 /* When the running call must end at the latest, outer limits included: what sleeps wakes up by then. */
 uint64_t wrt_limits_end(const wrt_epochs_t *epochs);
+/* Makes a call that has ended in the engine fail if its limit has passed: no result and no exit code hides that. After
+ * the outermost call into a store, before the store is left.
+ */
+void wrt_limits_settle(wasmtime_error_t **error, wasm_trap_t **trap);
 /* Signals alone, by the clock and not by ticks: for what sleeps in a store without epochs. NULL, or a trap. */
 wasm_trap_t *wrt_limits_serve(wasmtime_context_t *context);
 
@@ -130,8 +134,7 @@ typedef struct wrt_epochs_calls {
     wrt_limit_t **(*here)(void);
     const uint64_t *time; /* of the last tick: what is due by then has ended */
     wasm_trap_t *(*end)(void); /* NULL, or what ends that call */
-    /* Makes a call that has ended in the engine fail if its limit has passed: no result, and no exit, hides that. */
-    void (*settle)(wasmtime_error_t **error, wasm_trap_t **trap);
+    void (*settle)(wasmtime_error_t **error, wasm_trap_t **trap); /* wrt_limits_settle */
 } wrt_epochs_calls_t;
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void);

@@ -61,8 +61,7 @@ static __attribute__((noinline)) PyObject *run_raw(Function *self, wasmtime_val_
     struct crossing outer = guard_cross(self->guard, self->store, self->keep_gil);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(
         self->guard->context, &self->func, slots, (size_t)self->signature->slots, &trap);
-    guard_return(self->guard, outer);
-    guard_settle(self->guard, &error, &trap);
+    guard_return(self->guard, outer, &error, &trap);
     if (error || trap)
         guard_raise_failure(self->guard, self->store, error, trap);
     else
@@ -119,8 +118,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
             guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
             (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
         leave_work(WRT_INSTANTIATES);
-        guard_return(guard, outer);
-        guard_settle(guard, &error, &trap);
+        guard_return(guard, outer, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, store, error, trap);
         else
@@ -154,8 +152,7 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
         enter_work(WRT_INSTANTIATES);
         wasmtime_error_t *error = wasmtime_instance_pre_instantiate(prepared, guard->context, &instance, &trap);
         leave_work(WRT_INSTANTIATES);
-        guard_return(guard, outer);
-        guard_settle(guard, &error, &trap);
+        guard_return(guard, outer, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, args[0], error, trap);
         else
@@ -255,8 +252,7 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
     struct crossing outer = guard_cross(guard, self->store, 0);
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
-    guard_return(guard, outer);
-    guard_settle(guard, &error, &trap);
+    guard_return(guard, outer, &error, &trap);
     guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
         int ours = error != NULL;
@@ -343,11 +339,12 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         thread = PyEval_SaveThread();
     guard->released = thread;
     wasmtime_error_t *error = wasmtime_func_call_unchecked(guard->context, &self->func, slots, self->slots, &trap);
+    settle(guard, &error, &trap);
     if (thread != GIL_KEPT)
         PyEval_RestoreThread(thread);
+    settle_interruption(guard, &error, &trap);
     guard->released = NULL;
     guard->caller = NULL;
-    guard_settle(guard, &error, &trap);
     if (epochs)
         epochs_calls->leave(guard->inside.epochs);
     if (unlikely(error || trap)) {

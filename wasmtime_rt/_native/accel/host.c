@@ -257,7 +257,7 @@ static wasm_trap_t *checked_callback(
     if (failed)
         return failed;
     PyThreadState *released = enter_python(guard, &ensured);
-    (void)nargs;
+    (void)nargs, (void)nresults;
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = Py_NewRef(guard->caller);
@@ -267,11 +267,7 @@ static wasm_trap_t *checked_callback(
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
-    if (!failed)
-        failed = end_by_limit();
-    for (size_t i = 0; failed && i < nresults; i++)
-        wasmtime_val_unroot(results + i); /* the engine takes over what it gets without a trap only */
-    return failed;
+    return failed ? failed : end_by_limit(); /* the engine takes over the results in either case */
 }
 
 /* ---- Making them ---- */

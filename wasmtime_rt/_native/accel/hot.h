@@ -40,6 +40,12 @@ static inline int limit_passed(void) {
                              __atomic_load_n(&limit->due, __ATOMIC_RELAXED));
 }
 
+/* Whether one of them was interrupted. */
+static inline int limit_is_now(void) {
+    const wrt_limit_t *limit = *this_thread.limit;
+    return limit && unlikely(__atomic_load_n(&limit->due, __ATOMIC_RELAXED) == 0);
+}
+
 /* ---- The guard ---- */
 
 /* Outermost calls until one looks whether the program has put signal handlers in front of the engine's: asking the
@@ -100,12 +106,6 @@ static inline int guard_leave_running_inline(Guard *guard) {
     return guard_leave_inline(guard);
 }
 
-/* What the outermost call has ended with, after the engine has: before `guard_leave_running_inline`. */
-static inline void guard_settle(const Guard *guard, wasmtime_error_t **error, wasm_trap_t **trap) {
-    if (limit_passed() && guard->activations == 1)
-        epochs_calls->settle(error, trap);
-}
-
 /* Into a store where nobody is and where nothing waits: 1, or 0 where it is not so or the stack is too small. */
 static inline int guard_enter_first_inline(Guard *guard) {
     char here;
@@ -142,9 +142,25 @@ static inline struct crossing guard_cross(Guard *guard, PyObject *store, int kee
     return outer;
 }
 
-static inline void guard_return(Guard *guard, struct crossing outer) {
+/* What the outermost call ends with, after the engine has returned: no result and no exit code hides a limit that had
+ * passed by then. Without the GIL, since the wait for it is not the guest's; an interruption may come meanwhile, so
+ * that it is looked at again. */
+static inline void settle(const Guard *guard, wasmtime_error_t **error, wasm_trap_t **trap) {
+    if (limit_passed() && guard->activations == 1)
+        epochs_calls->settle(error, trap);
+}
+
+static inline void settle_interruption(const Guard *guard, wasmtime_error_t **error, wasm_trap_t **trap) {
+    if (limit_is_now() && guard->activations == 1)
+        epochs_calls->settle(error, trap);
+}
+
+static inline void guard_return(
+    Guard *guard, struct crossing outer, wasmtime_error_t **error, wasm_trap_t **trap) {
+    settle(guard, error, trap);
     if (guard->released != GIL_KEPT)
         PyEval_RestoreThread(guard->released);
+    settle_interruption(guard, error, trap);
     guard->released = outer.released;
     guard->caller = outer.caller;
 }

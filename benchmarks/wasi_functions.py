@@ -1,7 +1,7 @@
 """Nanoseconds of one call of WASI functions: this package's own, and those of the engine.
 
-Run it by ``python benchmarks/wasi_functions.py``. A loop in WebAssembly calls each function, so that calls of Python
-do not count.
+Run it by ``python benchmarks/wasi_functions.py``. A loop in WebAssembly calls each function, so that calls of
+Python do not count. Seconds are those of the processor.
 """
 
 from __future__ import annotations

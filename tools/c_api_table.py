@@ -104,9 +104,7 @@ REASONS: list[tuple[str, str, str]] = [
     ),
     (
         "python",
-        (
-            "Python says it in other words: `WasmStore.data`, `WasmEngine()`."
-        ),
+        ("Python says it in other words: `WasmStore.data`, `WasmEngine()`."),
         "wasmtime_context_set_data wasm_engine_new",
     ),
     (

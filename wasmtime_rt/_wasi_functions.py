@@ -24,7 +24,8 @@ WASI = "wasi_snapshot_preview1"
 
 def _types() -> dict[str, WasmFuncType]:
     """The types of the functions by name, out of the table in ``functions.c``."""
-    types, widths = {}, {"i": "i32", "I": "i64"}
+    types: dict[str, WasmFuncType] = {}
+    widths = {"i": "i32", "I": "i64"}
     while (function := lib.wrt_wasi_function(len(types))) != NULL:
         name, params = ffi.string(function.name).decode(), ffi.string(function.params).decode()
         results = [] if name == "proc_exit" else ["i32"]

@@ -390,11 +390,7 @@ class StoreBusyError(MisuseError):
 
 
 class ForkError(MisuseError):
-    """It did not come along when this process was forked.
-
-    That is WASI, where the parent had run it; and a store that another thread was in at that moment, or that
-    may call WASI which ran.
-    """
+    """The store cannot be used: another thread was in it when this process was forked."""
 
 
 class MemoryViewError(MisuseError, BufferError):

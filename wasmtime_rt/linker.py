@@ -210,7 +210,7 @@ class WasmLinker(WasmtimeResource):
     def define_wasi(self) -> None:
         """Define the functions of WASI preview 1.
 
-        The `WasiConfig` of a store says what its programs may see. The functions are this package's own, and not
+        The `WasiConfig` of a store says what its programs may see. The functions are this package's own, not
         those of the engine.
 
         C API: ``wasmtime_linker_define_func_unchecked``.

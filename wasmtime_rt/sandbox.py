@@ -54,6 +54,10 @@ MEMORY = 1024 * MIB
 """Bytes that a program's memory may grow to, unless something else is said."""
 MAX_OUTPUT = 16 * MIB
 """Bytes of ``stdout``, and of ``stderr``, that are taken, unless something else is said."""
+MAX_WRITTEN = 1024 * MIB
+"""Bytes that a program may write to mounted folders, unless something else is said."""
+MAX_CREATED = 10_000
+"""Files, folders and links that a program may create in mounted folders, unless something else is said."""
 MAX_MODULE_SIZE = 128 * MIB
 """Bytes of WebAssembly that are compiled, unless something else is said."""
 _TABLE_ELEMENTS, _TABLES, _INSTANCES = 1 << 20, 8, 4
@@ -83,6 +87,8 @@ class WasiResult(Record):
         duration: Seconds that it ran, compilation not counted.
         fuel_used: Units of fuel that it used, where fuel is counted.
         peak_memory: Bytes that its memory came to, where it exports it as ``memory``, as WASI wants.
+        exceeded: Which limits of files refused something: ``"max_descriptors"``, ``"max_written"``,
+            ``"max_created"``, or ``"RLIMIT_NOFILE"`` of this process.
     """
 
     exit_code: int | None
@@ -92,6 +98,7 @@ class WasiResult(Record):
     duration: float
     fuel_used: int | None
     peak_memory: int | None
+    exceeded: tuple[str, ...] = ()
 
 
 class _Captured:
@@ -198,7 +205,14 @@ class SandboxInstance(WasmtimeResource):
             bytes(self._outputs[name]) if name in self._outputs else None for name in ("stdout", "stderr")
         )
         return WasiResult(
-            self._exit_code, stdout, stderr, store.truncated_output, self._duration, fuel, taken
+            self._exit_code,
+            stdout,
+            stderr,
+            store.truncated_output,
+            self._duration,
+            fuel,
+            taken,
+            store.exceeded_limits,
         )
 
     @contextlib.contextmanager
@@ -267,6 +281,10 @@ class Sandbox(WasmtimeResource):
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
+        max_written: Bytes that may be written to files in ``mounts`` in each run, or in each use of a pooled
+            instance, 1 GiB by default; more is refused with ``EDQUOT``. ``None`` is no limit.
+        max_created: Files, folders and links that may be created in ``mounts``, 10,000 by default; more is
+            refused with ``EDQUOT``. ``None`` is no limit. ``exceeded`` of the result names both limits.
         max_module_size: Bytes of WebAssembly, or of text, that are compiled; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take: by default 30, and 10 more for each MiB of the
             module. ``None`` is no limit. What compilers write takes far less. A hostile module of a few
@@ -301,7 +319,9 @@ class Sandbox(WasmtimeResource):
         "_fuel",
         "_imports",
         "_limits",
+        "_max_created",
         "_max_output",
+        "_max_written",
         "_memory",
         "_module",
         "_name",
@@ -318,6 +338,8 @@ class Sandbox(WasmtimeResource):
         memory: int | None = MEMORY,
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
+        max_written: int | None = MAX_WRITTEN,
+        max_created: int | None = MAX_CREATED,
         max_module_size: int | None = MAX_MODULE_SIZE,
         compile_timeout: float | EllipsisType | None = ...,
         compile_memory: int | EllipsisType | None = ...,
@@ -334,6 +356,8 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
+        self._max_written = _count("max_written", max_written)
+        self._max_created = _count("max_created", max_created)
         if not isinstance(compile_timeout, EllipsisType):
             compile_timeout = _seconds(compile_timeout, "compile_timeout")
         if not isinstance(compile_memory, EllipsisType):
@@ -607,6 +631,8 @@ class Sandbox(WasmtimeResource):
             stderr=program._captured.get("stderr", stderr),
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
+            max_written=self._max_written,
+            max_created=self._max_created,
         )
         program._store = store = WasmStore(self._module.engine, data=data, wasi=wasi, limits=limits)
         program._fuel, program._fuel_before = fuel, 0
@@ -642,6 +668,8 @@ def run_wasi(
     memory: int | None = MEMORY,
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
+    max_written: int | None = MAX_WRITTEN,
+    max_created: int | None = MAX_CREATED,
     max_module_size: int | None = MAX_MODULE_SIZE,
     compile_timeout: float | EllipsisType | None = ...,
     compile_memory: int | EllipsisType | None = ...,
@@ -683,6 +711,9 @@ def run_wasi(
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
+        max_written: Bytes that it may write to files in ``mounts``, 1 GiB by default; ``None`` is no limit.
+        max_created: Files, folders and links that it may create in ``mounts``, 10,000 by default; ``None``
+            is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
             says: by default 30, and 10 more for each MiB of the module. ``None`` is no limit.
@@ -721,6 +752,8 @@ def run_wasi(
         memory=memory,
         fuel=fuel,
         max_output=max_output,
+        max_written=max_written,
+        max_created=max_created,
         max_module_size=max_module_size,
         compile_timeout=compile_timeout,
         compile_memory=compile_memory,

@@ -1,7 +1,7 @@
 """WASI: what a program may see of the world. Nothing is inherited unless asked for.
 
-C code answers the program without Python: see ``_native/wasi``. What the program writes for Python is kept there,
-and handed over when the call that wrote it ends.
+C code answers the program without Python: see ``_native/wasi``. What the program writes for Python is kept
+there, and handed over when the call that wrote it ends.
 """
 
 from __future__ import annotations

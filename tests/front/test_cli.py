@@ -32,6 +32,7 @@ from wasmtime_rt import (
     WasmEngine,
     WasmModule,
     __version__,
+    _stamp,
     cli,
     engine_version,
     wat2wasm,
@@ -376,7 +377,7 @@ def with_trailer(facts, content=b"\x7fELF" + bytes(100)):
     """Compiled code with a forged record at its end."""
     shape = {"imported_tables": [], "exported_tables": {}, "passed_on": {}}
     written = json.dumps({**shape, **facts}).encode()
-    front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(written), 1)
+    front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(written), _stamp._FORMAT)
     end = hashlib.sha256(written + front).digest() + b"\x89wasmtime_rt\r\n\x1a\n"
     return content + written + front + end
 

@@ -7,7 +7,17 @@ import time
 import pytest
 from front_programs import calls
 
-from wasmtime_rt import Sandbox, WasiConfig, WasmEngine, WasmLinker, WasmModule, WasmStore, WasmTimeout, rw
+from wasmtime_rt import (
+    Sandbox,
+    WasiConfig,
+    WasmEngine,
+    WasmLinker,
+    WasmModule,
+    WasmStore,
+    WasmTimeout,
+    run_wasi,
+    rw,
+)
 
 SUCCESS, NO_ACCESS, QUOTA, TOO_MANY = 0, 2, 19, 33
 PATH, VECTOR, RESULT, DATA = 64, 128, 160, 4096
@@ -26,6 +36,7 @@ def start(config, *names, mount=None):
 
 
 def name_path(exports, path):
+    """The arguments of a function that begin with a path."""
     exports.memory.write(PATH, path.encode())
     return 3, 0, PATH, len(path)
 
@@ -46,7 +57,8 @@ def write(exports, descriptor, size):
 def test_descriptors_are_counted(tmp_path):
     (tmp_path / "a").touch()
     store, exports = start(WasiConfig(max_descriptors=10), "path_open", "fd_close", mount=tmp_path)
-    assert [open_file(exports, "a") for _ in range(7)] == [*((SUCCESS, n) for n in range(4, 10)), (TOO_MANY, None)]
+    answers = [open_file(exports, "a") for _ in range(7)]
+    assert answers == [*((SUCCESS, n) for n in range(4, 10)), (TOO_MANY, None)]
     assert store.exceeded_limits == ("max_descriptors",)
     assert exports.fd_close(5) == SUCCESS
     assert open_file(exports, "a") == (SUCCESS, 5)
@@ -71,6 +83,20 @@ def test_bytes_written_are_counted(tmp_path):
     assert [write(exports, descriptor, size) for size in (4, 0, 7, 1)] == [4, 0, 6, -QUOTA]
     assert store.exceeded_limits == ("max_written",)
     assert (tmp_path / "a").stat().st_size == 10
+
+
+def test_limits_of_a_run(tmp_path):
+    program = """(module
+        (import "wasi_snapshot_preview1" "path_create_directory" (func $make (param i32 i32 i32) (result i32)))
+        (memory (export "memory") 1) (data (i32.const 0) "ab")
+        (func (export "make") (param i32) (result i32) (call $make (i32.const 3) (local.get 0) (i32.const 1)))
+        (func (export "_start") (drop (call $make (i32.const 3) (i32.const 0) (i32.const 1)))))"""
+    result = run_wasi(program.encode(), mounts={"/d": rw(tmp_path)}, max_created=0)
+    assert result.exceeded == ("max_created",)
+    assert run_wasi(program.encode(), mounts={"/d": rw(tmp_path)}).exceeded == ()
+    assert os.listdir(tmp_path) == ["a"]
+    with pytest.raises(ValueError, match="max_written"):
+        run_wasi(program.encode(), max_written=-1)
 
 
 def test_output_that_is_captured_is_not_written_to_files():

@@ -142,7 +142,7 @@ def many_subscriptions(folder: Path) -> None:
 
 def short_sleeps_without_end(folder: Path) -> None:
     body = f"(i32.store8 {consts(16, 1)}) (i64.store (i32.const 24) (i64.const 1000))" + repeat(
-        1 << 30, f"(drop (call $poll_oneoff {consts(0, 100, 1, 200)}))"
+        1 << 30, f"(drop (call $poll_oneoff {consts(0, 104, 1, 200)}))"
     )
     end_by_timeout(lambda: run_wasi(wat(body, "poll_oneoff"), timeout=0.3), 0.3)
 
@@ -211,26 +211,53 @@ def _read_until_the_limit(program: Program) -> None:
 
 
 def several_guests_fill_one_pipe(folder: Path) -> None:
-    """Guests on several threads write into an inherited pipe that is read slowly, and then not at all."""
+    """Guests on several threads write into a pipe that is read slowly: none waits where no limit would end it."""
     read, write = os.pipe()
     body = repeat(1 << 30, f"(i32.store {consts(4, 60000)}) (drop (call $fd_write {consts(1, 0, 1, 8)}))")
-    sandbox = Sandbox(wat(body, "fd_write"), timeout=2, cache=False)
-
-    def slowly() -> None:
-        if time.monotonic() < ends:
-            os.read(read, 4096)
-        time.sleep(0.001)
-
-    def run() -> None:
-        end_by_timeout(lambda: sandbox.run(stdout="inherit"), 2)
-
-    ends = time.monotonic() + 1.5
-    with replaced(1, write), meanwhile(slowly), within(2):
-        threads = [threading.Thread(target=run) for _ in range(4)]
+    sandbox = Sandbox(wat(body, "fd_write"), timeout=3, cache=False)
+    waiting = 0
+    with replaced(1, write), within(3):
+        threads = [
+            threading.Thread(target=lambda: end_by_timeout(lambda: sandbox.run(stdout="inherit"), 3))
+            for _ in range(6)
+        ]
         for thread in threads:
             thread.start()
+        ends = time.monotonic() + 2.5
+        while time.monotonic() < ends:
+            os.read(read, 4096)
+            time.sleep(0.015)  # now it is full again
+            waiting += _threads_that_write_to(1)
         for thread in threads:
             thread.join()
+    assert not waiting
+
+
+def _threads_that_write_to(descriptor: int) -> int:
+    found = 0
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(OSError):
+            number, *arguments = (task / "syscall").read_text().split()
+            found += (number, arguments[:1]) == ("1", [hex(descriptor)])
+    return found
+
+
+def a_terminal_that_takes_and_gives_nothing(folder: Path) -> None:
+    controller, terminal = os.openpty()
+    body = repeat(1 << 30, f"(i32.store {consts(4, 60000)}) (drop (call $fd_write {consts(1, 0, 1, 8)}))")
+    sandbox = Sandbox(wat(body, "fd_write"), timeout=0.3, cache=False)
+    with replaced(0, terminal), replaced(1, terminal):
+        end_by_timeout(lambda: sandbox.run(stdout="inherit"), 0.3)
+        assert os.read(controller, 100)
+        program = Program(stdin="inherit", stdout="inherit", timeout=0.3)
+        end_by_timeout(lambda: program.read(0), 0.3)
+        assert os.get_blocking(0)
+        assert os.get_blocking(1)
+        os.write(controller, b"a line\n")
+        assert program.read(0) == b"a line\n"
+        for fd in (0, 1):
+            assert program.call("fd_fdstat_get", fd, OUT) == SUCCESS
+            assert program.memory.read(OUT, 1) == b"\2"
 
 
 def interrupted_while_it_waits(folder: Path) -> None:

@@ -7,9 +7,10 @@
 #include "context.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
-#include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -106,16 +107,6 @@ bool wrt_wasi_truncated(const wrt_wasi_t *wasi, int stream) { return wasi->strea
 
 /* ---- Descriptors of the host ---- */
 
-/* Only for the time between the look whether there is input and the read, so that two programs do not see what is
- * there for one. Nothing that may run Python is called meanwhile.
- */
-static pthread_mutex_t input = PTHREAD_MUTEX_INITIALIZER;
-
-static void lock_input(void) { pthread_mutex_lock(&input); }
-static void unlock_input(void) { pthread_mutex_unlock(&input); }
-
-__attribute__((constructor)) static void prepare(void) { pthread_atfork(lock_input, unlock_input, unlock_input); }
-
 static bool is_ready_now(int descriptor, short events) {
     struct pollfd one = {.fd = descriptor, .events = events};
     return poll(&one, 1, 0) != 0; /* an error comes out of the read or write */
@@ -125,18 +116,63 @@ bool wrt_stream_is_ready(const struct stream *stream, short events) {
     return stream->kind != STREAM_INHERIT || is_ready_now(stream->descriptor, events);
 }
 
-static ssize_t read_some(int descriptor, const struct iovec *buffers, int count) {
+/* A descriptor for one read or write that does not wait.
+ *
+ * poll(2) does not prevent waiting: what is inherited belongs to other threads and processes too, and one of them may
+ * take the input, or fill the pipe, right after it. O_NONBLOCK on the inherited descriptor would change it for all of
+ * them. So a pipe or a terminal is opened again. That fails without /proc, without free descriptors, or after a
+ * change of the user. Then poll(2) and small writes are what is left.
+ */
+struct host {
+    int descriptor;
+    bool again, socket;
+    size_t most; /* bytes of one write */
+};
+
+static struct host begin(const struct stream *stream, int access) {
+    struct stat status;
+    struct host host = {.descriptor = stream->descriptor, .most = MAX_TRANSFER};
+    mode_t kind = fstat(stream->descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0;
+    host.socket = kind == S_IFSOCK;
+    if (kind == S_IFREG || kind == S_IFSOCK)
+        return host;
+    if (kind == S_IFIFO || isatty(stream->descriptor)) {
+        char path[32];
+        snprintf(path, sizeof path, "/proc/self/fd/%d", stream->descriptor);
+        int opened = open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+        host.again = opened >= 0;
+        host.descriptor = host.again ? opened : stream->descriptor;
+    }
+    if (!host.again) /* what fits at once if poll(2) says that something does; the last is for a terminal */
+        host.most = kind == S_IFIFO ? PIPE_BUF : 256;
+    return host;
+}
+
+/* Keeps errno. */
+static void end(const struct host *host) {
+    int error = errno;
+    if (host->again)
+        close(host->descriptor);
+    errno = error;
+}
+
+static ssize_t read_some(const struct host *host, struct iovec *buffers, int count) {
+    struct msghdr message = {.msg_iov = buffers, .msg_iovlen = (size_t)count};
     ssize_t result;
     do
-        result = readv(descriptor, buffers, count);
+        result = host->socket ? recvmsg(host->descriptor, &message, MSG_DONTWAIT)
+                              : readv(host->descriptor, buffers, count);
     while (result < 0 && errno == EINTR);
     return result;
 }
 
-static ssize_t write_some(int descriptor, const uint8_t *bytes, size_t length, bool socket) {
+static ssize_t write_some(const struct host *host, const uint8_t *bytes, size_t length) {
     ssize_t result;
+    if (length > host->most)
+        length = host->most;
     do
-        result = socket ? send(descriptor, bytes, length, MSG_DONTWAIT) : write(descriptor, bytes, length);
+        result = host->socket ? send(host->descriptor, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL)
+                              : write(host->descriptor, bytes, length);
     while (result < 0 && errno == EINTR);
     return result;
 }
@@ -157,19 +193,14 @@ static uint32_t read_bytes(struct stream *stream, const struct iovec *buffers, i
 }
 
 /* Reads what is there. `*done` is -1 if there is nothing yet. */
-static uint16_t read_host(const struct stream *stream, const struct iovec *buffers, int count, ssize_t *done) {
-    bool shared = stream->kind == STREAM_INHERIT;
-    int error = EAGAIN;
+static uint16_t read_host(const struct stream *stream, struct iovec *buffers, int count, ssize_t *done) {
     *done = -1;
-    if (shared)
-        lock_input();
-    if (!shared || is_ready_now(stream->descriptor, POLLIN)) {
-        *done = read_some(stream->descriptor, buffers, count);
-        error = errno;
-    }
-    if (shared)
-        unlock_input();
-    return *done >= 0 || (shared && error == EAGAIN) ? WASI_SUCCESS : wrt_wasi_errno(error);
+    if (!wrt_stream_is_ready(stream, POLLIN))
+        return WASI_SUCCESS;
+    struct host host = begin(stream, O_RDONLY);
+    *done = read_some(&host, buffers, count);
+    end(&host);
+    return *done >= 0 || errno == EAGAIN ? WASI_SUCCESS : wrt_wasi_errno(errno);
 }
 
 uint16_t wrt_stream_read(struct call *call, struct stream *stream, uint32_t address, uint32_t count, uint32_t *done) {
@@ -198,28 +229,25 @@ uint16_t wrt_stream_read(struct call *call, struct stream *stream, uint32_t addr
 
 /* Writes what the host takes without waiting. */
 static uint16_t write_inherited(const struct stream *stream, const struct iovec *buffers, int count, uint32_t *done) {
-    struct stat status;
-    mode_t kind = fstat(stream->descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0;
-    /* What fits at once if poll(2) says that something does; the last is for a terminal. */
-    size_t most = kind == S_IFREG || kind == S_IFSOCK ? MAX_TRANSFER : kind == S_IFIFO ? PIPE_BUF : 256;
-    for (int i = 0; i < count; i++)
-        for (size_t at = 0; at < buffers[i].iov_len;) {
-            size_t left = buffers[i].iov_len - at;
-            if (!is_ready_now(stream->descriptor, POLLOUT))
-                return WASI_SUCCESS;
-            ssize_t written = write_some(
-                stream->descriptor, (uint8_t *)buffers[i].iov_base + at, left < most ? left : most, kind == S_IFSOCK);
-            if (written < 0)
-                return *done || errno == EAGAIN ? WASI_SUCCESS : wrt_wasi_errno(errno);
-            at += (size_t)written;
-            *done += (uint32_t)written;
+    struct host host = begin(stream, O_WRONLY);
+    ssize_t written = 0;
+    for (int i = 0; i < count && written >= 0; i++)
+        for (size_t at = 0; at < buffers[i].iov_len && written >= 0; at += (size_t)written) {
+            errno = EAGAIN;
+            written = -1;
+            if (is_ready_now(stream->descriptor, POLLOUT))
+                written = write_some(&host, (uint8_t *)buffers[i].iov_base + at, buffers[i].iov_len - at);
+            if (written >= 0)
+                *done += (uint32_t)written;
         }
-    return WASI_SUCCESS;
+    end(&host);
+    return written >= 0 || *done || errno == EAGAIN ? WASI_SUCCESS : wrt_wasi_errno(errno);
 }
 
 static uint16_t write_file(struct stream *stream, const uint8_t *bytes, size_t length) {
+    const struct host host = {.descriptor = stream->descriptor, .most = MAX_TRANSFER};
     while (length) {
-        ssize_t written = write_some(stream->descriptor, bytes, length, false);
+        ssize_t written = write_some(&host, bytes, length);
         if (written < 0)
             return wrt_wasi_errno(errno);
         bytes += written;

@@ -160,9 +160,7 @@ def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
     return issubclass(type(raised), WasmException)
 
 
-def failure(
-    store: WasmStore, context: Any, ended: Any, raised: BaseException | None
-) -> BaseException:
+def failure(store: WasmStore, context: Any, ended: Any, raised: BaseException | None) -> BaseException:
     """Return the exception that a call ended with, and count it.
 
     Args:

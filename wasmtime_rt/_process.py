@@ -11,6 +11,7 @@ import faulthandler
 import functools
 import importlib
 import os
+import sys
 import time
 from typing import Any
 
@@ -146,15 +147,21 @@ def watch_signal_handlers() -> None:
 
 
 def _forget_signal_handlers() -> None:
-    """Before Python does, which has the system's handlers take the place of its own, and so of the engine's.
+    """Take away Python's handlers before Python does, which then puts the system's in front of the engine's.
 
-    Daemon threads may still run WebAssembly then.
+    Daemon threads may still run WebAssembly then. ``signal.signal()`` itself installs the system's handler for less
+    than a microsecond, and Python has no other way to forget one: what traps just then ends the process.
     """
+    accel.end()
     for number in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
         if callable(_signal.getsignal(number)):
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
                 _signal.signal(number, _signal.SIG_DFL)
-                lib.wrt_signals_restore()
+    # Disabled at the very end, faulthandler would put back what was there before it: nothing, if it came before the
+    # engine. It has to tell of crashes until then, unless other threads may trap.
+    if faulthandler.is_enabled() and len(sys._current_frames()) > 1:
+        faulthandler.disable()
+    lib.wrt_signals_restore()
 
 
 accel.use_native(

@@ -18,7 +18,16 @@ from ._compiling import compile_module, validate
 from ._exact import exact_bytes, utf8
 from ._failure import check
 from ._importing import Importing
-from ._lowlevel import Handle, address_of, byte_vector, check_native_stack, engine_version, ffi, lib, take_bytes
+from ._lowlevel import (
+    Handle,
+    address_of,
+    byte_vector,
+    check_native_stack,
+    engine_version,
+    ffi,
+    lib,
+    take_bytes,
+)
 from ._reflect import module_exports, module_imports
 from ._trial import try_module
 from .engine import WasmEngine, check_engine

@@ -105,7 +105,9 @@ def inherited_by_fork() -> None:
 
 def by_spawn() -> None:
     trap()
-    child = os.posix_spawn(sys.executable, [sys.executable, __file__, "after_traps"], os.environ, setsigmask=ALL)
+    child = os.posix_spawn(
+        sys.executable, [sys.executable, __file__, "after_traps"], os.environ, setsigmask=ALL
+    )
     assert os.waitpid(child, 0)[1] == 0
 
 

@@ -8,9 +8,14 @@ import sys
 import threading
 
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-OUT_OF_BOUNDS, DIVISION = "(drop (i32.load (i32.const -1)))", "(drop (i32.div_u (i32.const 1) (i32.load (i32.const 0))))"
+OUT_OF_BOUNDS, DIVISION = (
+    "(drop (i32.load (i32.const -1)))",
+    "(drop (i32.div_u (i32.const 1) (i32.load (i32.const 0))))",
+)
 KINDS = {"o": OUT_OF_BOUNDS, "d": DIVISION, "u": "unreachable"}
-TEXT = "(module (memory 1) " + "".join(f'(func (export "{name}") {code})' for name, code in KINDS.items()) + ")"
+TEXT = (
+    "(module (memory 1) " + "".join(f'(func (export "{name}") {code})' for name, code in KINDS.items()) + ")"
+)
 #: More than as many faults of one instruction in a row as are believed to repair nothing.
 MANY = 1500
 
@@ -90,7 +95,8 @@ def on_threads(makers) -> None:
     """Trap on several threads at once."""
     done = []
     threads = [
-        threading.Thread(target=lambda chosen=makers[i % 2 :]: (work(chosen), done.append(1))) for i in range(4)
+        threading.Thread(target=lambda chosen=makers[i % 2 :]: (work(chosen), done.append(1)))
+        for i in range(4)
     ]
     for thread in threads:
         thread.start()

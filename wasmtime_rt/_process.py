@@ -90,8 +90,8 @@ def start_wasi() -> None:
 
     Raises:
         ForkError: They ran before this process was forked.
-        WasmtimeError: They cannot be started: there are no threads or no file descriptors left, or the environment
-            asks for an impossible number of them.
+        WasmtimeError: They cannot be started: there are no threads or no file descriptors left, or the
+            environment asks for an impossible number of them.
     """
     if lib.wrt_wasi_runs():
         return
@@ -140,7 +140,7 @@ def restore_signal_handlers() -> bool:
 
 @functools.cache
 def watch_signal_handlers() -> None:
-    """Let what installs signal handlers in Python put the engine's in front of them, and masks spare its signals."""
+    """Let what installs signal handlers in Python put the engine's in front, and masks spare its signals."""
     atexit.register(_forget_signal_handlers)
     for function in (_signal.signal, faulthandler.enable, faulthandler.disable, _signal.pthread_sigmask):
         accel.watch(function)
@@ -149,16 +149,16 @@ def watch_signal_handlers() -> None:
 def _forget_signal_handlers() -> None:
     """Take away Python's handlers before Python does, which then puts the system's in front of the engine's.
 
-    Daemon threads may still run WebAssembly then. ``signal.signal()`` itself installs the system's handler for less
-    than a microsecond, and Python has no other way to forget one: what traps just then ends the process.
+    Daemon threads may still run WebAssembly then. ``signal.signal()`` itself installs the system's handler
+    for about a microsecond, and Python has no other way to forget one: what traps just then ends the process.
     """
     accel.end()
-    for number in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
-        if callable(_signal.getsignal(number)):
+    for fault in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
+        if callable(_signal.getsignal(fault)):
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
-                _signal.signal(number, _signal.SIG_DFL)
-    # Disabled at the very end, faulthandler would put back what was there before it: nothing, if it came before the
-    # engine. It has to tell of crashes until then, unless other threads may trap.
+                _signal.signal(fault, _signal.SIG_DFL)
+    # Disabled at the very end, faulthandler puts back what was there before it: nothing, if that was before
+    # the engine. It has to tell of crashes until then, unless other threads may trap.
     if faulthandler.is_enabled() and len(sys._current_frames()) > 1:
         faulthandler.disable()
     lib.wrt_signals_restore()

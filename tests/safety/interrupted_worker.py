@@ -65,7 +65,7 @@ def stopped_at(step: int, operation) -> bool:
         operation()
     except Stop:
         return True
-    except Exception:  # noqa: BLE001, S110  what the operation itself ends with
+    except Exception:
         pass
     finally:
         sys.settrace(None)

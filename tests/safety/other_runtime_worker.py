@@ -22,7 +22,7 @@ MANY = 1500
 
 def of_theirs():
     """Return a function that makes the other runtime trap."""
-    import wasmtime  # noqa: PLC0415  which is first is what is tried
+    import wasmtime
 
     store = wasmtime.Store()
     exports = wasmtime.Instance(store, wasmtime.Module(store.engine, TEXT), []).exports(store)
@@ -39,7 +39,7 @@ def of_theirs():
 
 def of_ours():
     """Return a function that makes ours trap."""
-    import wasmtime_rt as w  # noqa: PLC0415
+    import wasmtime_rt as w
 
     engine = w.WasmEngine()
     exports = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, TEXT)).exports
@@ -68,9 +68,9 @@ def in_turn(traps) -> None:
 
 def nested(traps) -> None:
     """Trap in a host function of the other runtime, in both directions."""
-    import wasmtime  # noqa: PLC0415
+    import wasmtime
 
-    import wasmtime_rt as w  # noqa: PLC0415
+    import wasmtime_rt as w
 
     text = '(module (import "" "h" (func $h)) (func (export "f") (call $h)))'
 

@@ -173,6 +173,19 @@ def by_c_code_on_a_new_thread() -> None:
     on_thread(work)
 
 
+def by_c_code_later() -> None:
+    """Noticed when an instance is made, or when it is said."""
+    import wasmtime_rt as w
+
+    trap()
+    mask = (ctypes.c_ubyte * 128)(*[255] * 128)
+    ctypes.CDLL(None).pthread_sigmask(0, mask, None)
+    trap()
+    ctypes.CDLL(None).pthread_sigmask(0, mask, None)
+    w.restore_signal_handlers()
+    assert not FAULTS & signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+
 if __name__ == "__main__":
     globals()[sys.argv[1]]()
     print("done", flush=True)

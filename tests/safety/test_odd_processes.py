@@ -26,6 +26,7 @@ WAYS_TO_BLOCK = (
         "by_numbers_of_every_kind",
     ),
     *("with_sigwait", "in_event_loops", "by_c_code_on_a_new_thread"),
+    "by_c_code_later",
 )
 WAYS_TO_LIMIT_THE_STACK = (
     *(

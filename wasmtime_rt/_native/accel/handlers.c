@@ -71,6 +71,13 @@ static PyObject *call_and_restore(int which, PyObject *const *args, Py_ssize_t g
     return result;
 }
 
+/* unblock(): on this thread */
+PyObject *handlers_unblock(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    unblock_faults();
+    Py_RETURN_NONE;
+}
+
 /* end(): from now on, no handler in Python is kept for the signals that WebAssembly traps by. */
 PyObject *handlers_end(PyObject *module, PyObject *unused) {
     (void)module, (void)unused;

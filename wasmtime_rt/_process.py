@@ -129,9 +129,10 @@ def restore_signal_handlers() -> bool:
     calls, unless that was looked at some milliseconds ago. Calling this function is needed only after such
     code.
 
-    A thread on which these signals are blocked cannot trap either: the process would end. They are unblocked when
-    a thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. C code that
-    blocks them later is noticed when an instance is made on that thread, or when this function is called there.
+    If a trap comes on a thread that blocks these signals, the process ends. So they are unblocked when a
+    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C code
+    blocks them later, they are unblocked when an instance is made on that thread, or when this function is
+    called there.
 
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
     with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.

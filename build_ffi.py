@@ -162,8 +162,7 @@ PREAMBLE = f"""
 __attribute__((always_inline)) static inline int keeps_gil(const char *function) {{
     return {" || ".join(f'strstr(function, "{part}") != NULL' for part in KEEPS_GIL)};
 }}
-/* An error that a function returns owns itself, from here on: a signal handler or a tracer may raise before Python has
- * put it into a variable, or later. */
+/* An error that a function returns owns itself now: signal handlers and tracers may raise at once. */
 static PyObject *as_it_is(char *pointer, struct _cffi_ctypedescr *type) {{
     return _cffi_from_c_pointer(pointer, type);
 }}

@@ -1,8 +1,8 @@
 """Environment variables that the engine and its libraries read.
 
-The engine ends the process, hangs or crashes if some of them hold a bad value, so they are looked at before it reads them:
-when an engine is made, and when threads are started. They are read as the engine reads them, by ``getenv``, and never
-changed.
+The engine ends the process, hangs or crashes if some of them hold a bad value. So they are looked at before
+it reads them: when an engine is made, and when threads are started. They are read as the engine reads them,
+by ``getenv``, and never changed.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from .errors import WasmtimeError
 _MOST_THREADS = 1024
 #: Bytes of stack for the engine's threads: less is not enough to start one, more is a mistake.
 _LEAST_STACK, _MOST_STACK = 1 << 16, 1 << 30
-#: By variable: the least and the most that it may be, and whether the engine takes "0" and "" as if it were not set.
+#: By variable: the least and the most that it may be, and whether "0" and "" are the same as not set.
 _NUMBERS = {
     "TOKIO_WORKER_THREADS": (1, _MOST_THREADS, False),
     "RAYON_NUM_THREADS": (1, _MOST_THREADS, True),
@@ -44,8 +44,8 @@ def number(name: str) -> int | None:
     if not least <= given <= most:
         shown = value[:40] + b"..." if len(value) > 40 else value
         raise WasmtimeError(
-            f"{name}: expected a number from {least} to {most} in this environment variable, which the engine reads, "
-            f"got {ascii(shown)[1:]}: change it, or unset it before the process starts"
+            f"{name}: expected a number from {least} to {most} in this environment variable, which the "
+            f"engine reads, got {ascii(shown)[1:]}: change it, or unset it before the process starts"
         )
     return given
 

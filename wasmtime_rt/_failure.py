@@ -156,8 +156,11 @@ def _defined(given: Any) -> str:
 
 def _frame(index: int, func: bytes | None, module: bytes | None, *offsets: int) -> WasmFrame:
     """Return a frame as ``Failure.take`` describes it."""
-    names = (None if name is None else name.decode(errors="replace") for name in (func, module))
-    return WasmFrame(index, *names, *offsets)
+    return WasmFrame(index, _name(func), _name(module), *offsets)
+
+
+def _name(name: bytes | None) -> str | None:
+    return None if name is None else name.decode(errors="replace")
 
 
 def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
@@ -165,9 +168,7 @@ def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
     return issubclass(type(raised), WasmException)
 
 
-def failure(
-    store: WasmStore, context: Any, ended: Any, raised: BaseException | None
-) -> BaseException:
+def failure(store: WasmStore, context: Any, ended: Any, raised: BaseException | None) -> BaseException:
     """Return the exception that a call ended with, and count it.
 
     Args:

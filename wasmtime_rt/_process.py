@@ -11,6 +11,7 @@ import faulthandler
 import functools
 import importlib
 import os
+import sys
 from typing import Any
 
 from ._environment import number
@@ -63,33 +64,45 @@ def restore_signal_handlers() -> bool:
     calls, unless that was looked at some milliseconds ago. Calling this function is needed only after such
     code.
 
+    If a trap comes on a thread that blocks these signals, the process ends. So they are unblocked when a
+    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C code
+    blocks them later, they are unblocked when an instance is made on that thread, or when this function is
+    called there.
+
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
     with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.
 
     Returns:
         Whether something had taken their place.
     """
+    accel.unblock()
     return bool(lib.wrt_signals_restore())
 
 
 @functools.cache
 def watch_signal_handlers() -> None:
-    """Let what installs signal handlers in Python put the engine's in front of them, and masks spare its signals."""
+    """Let what installs signal handlers in Python put the engine's in front, and masks spare its signals."""
     atexit.register(_forget_signal_handlers)
     for function in (_signal.signal, faulthandler.enable, faulthandler.disable, _signal.pthread_sigmask):
         accel.watch(function)
 
 
 def _forget_signal_handlers() -> None:
-    """Before Python does, which has the system's handlers take the place of its own, and so of the engine's.
+    """Take away Python's handlers before Python does, which then puts the system's in front of the engine's.
 
-    Daemon threads may still run WebAssembly then.
+    Daemon threads may still run WebAssembly then. ``signal.signal()`` itself installs the system's handler
+    for about a microsecond, and Python has no other way to forget one: what traps just then ends the process.
     """
-    for signal in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
-        if callable(_signal.getsignal(signal)):
+    accel.end()
+    for fault in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
+        if callable(_signal.getsignal(fault)):
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
-                _signal.signal(signal, _signal.SIG_DFL)
-                lib.wrt_signals_restore()
+                _signal.signal(fault, _signal.SIG_DFL)
+    # Disabled at the very end, faulthandler puts back what was there before it: nothing, if that was before
+    # the engine. It has to tell of crashes until then, unless other threads may trap.
+    if faulthandler.is_enabled() and len(sys._current_frames()) > 1:
+        faulthandler.disable()
+    lib.wrt_signals_restore()
 
 
 accel.use_native(

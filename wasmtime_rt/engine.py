@@ -48,8 +48,8 @@ class WasmEngine(AbstractEngine):
     Raises:
         TypeError: ``config`` is no `WasmConfig`.
         WasmtimeError: The settings do not go together, or cannot be met here. What no rule can judge is
-            tried in another process first, once per value. Or an environment variable that the engine reads holds
-            what it cannot work with: ``RAYON_NUM_THREADS``, ``RAYON_RS_NUM_CPUS``, ``RUST_MIN_STACK``,
+            tried in another process first, once per value. Or an environment variable that the engine reads
+            holds what it cannot work with: ``RAYON_NUM_THREADS``, ``RAYON_RS_NUM_CPUS``, ``RUST_MIN_STACK``,
             ``TOKIO_WORKER_THREADS``.
 
     C API: ``wasm_engine_new_with_config``, ``wasm_engine_delete``.

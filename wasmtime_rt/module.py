@@ -18,7 +18,16 @@ from ._exact import exact_bytes, utf8
 from ._failure import check
 from ._host_files import open_input, read_file
 from ._importing import Importing
-from ._lowlevel import Handle, address_of, byte_vector, check_native_stack, engine_version, ffi, lib, take_bytes
+from ._lowlevel import (
+    Handle,
+    address_of,
+    byte_vector,
+    check_native_stack,
+    engine_version,
+    ffi,
+    lib,
+    take_bytes,
+)
 from ._reflect import module_exports, module_imports
 from ._trial import try_module
 from .engine import WasmEngine, check_engine

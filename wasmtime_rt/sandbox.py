@@ -794,12 +794,12 @@ def _check_details(engine: WasmEngine) -> WasmEngine:
     """Return ``engine`` itself.
 
     Raises:
-        WasmtimeError: The environment made it show what a guest's debugging information says, which has no limit.
+        WasmtimeError: The environment makes it show a guest's debugging information, which has no limit.
     """
     if engine._backtrace_details:
         raise WasmtimeError(
-            "WASMTIME_BACKTRACE_DETAILS: sandboxes refuse an engine that was made while this environment variable was 1, "
-            "since a guest's debugging information could then fill memory: unset it before the engine is made"
+            "WASMTIME_BACKTRACE_DETAILS: sandboxes refuse an engine that was made while this environment "
+            "variable was 1, since a guest's debugging information could fill memory: unset it before"
         )
     return engine
 

@@ -63,7 +63,12 @@ def when_threads_start() -> None:
 
 def with_good_values() -> None:
     """What the engine works with is left as it is."""
-    good = {"TOKIO_WORKER_THREADS": "2", "RAYON_NUM_THREADS": "0", "RAYON_RS_NUM_CPUS": "", "RUST_MIN_STACK": "65536"}
+    good = {
+        "TOKIO_WORKER_THREADS": "2",
+        "RAYON_NUM_THREADS": "0",
+        "RAYON_RS_NUM_CPUS": "",
+        "RUST_MIN_STACK": "65536",
+    }
     os.environ.update(good)
     w.WasmModule(w.WasmEngine(), PROGRAM)
     start_wasi()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import os
 import resource
@@ -31,7 +32,7 @@ def nothing() -> None:
 
 def trap(host=nothing) -> None:
     """Trap by each signal; ``host`` is called before, by WebAssembly."""
-    import wasmtime_rt as w  # noqa: PLC0415  some block before anything is loaded
+    import wasmtime_rt as w
 
     engine = w.WasmEngine()
     instance = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, TEXT), {"": {"h": host}})
@@ -105,7 +106,9 @@ def inherited_by_fork() -> None:
 
 def by_spawn() -> None:
     trap()
-    child = os.posix_spawn(sys.executable, [sys.executable, __file__, "after_traps"], os.environ, setsigmask=ALL)
+    child = os.posix_spawn(
+        sys.executable, [sys.executable, __file__, "after_traps"], os.environ, setsigmask=ALL
+    )
     assert os.waitpid(child, 0)[1] == 0
 
 
@@ -127,10 +130,8 @@ def by_numbers_of_every_kind() -> None:
 
     trap()
     for signals in ([11, 8, 4], iter(FAULTS), {11.0: 1}, [Number()], (True, 11)):
-        try:
+        with contextlib.suppress(TypeError):
             block(signals=signals)
-        except TypeError:
-            pass
         trap()
     try:
         signal.pthread_sigmask(signal.SIG_BLOCK, 5)
@@ -170,6 +171,19 @@ def by_c_code_on_a_new_thread() -> None:
         trap()
 
     on_thread(work)
+
+
+def by_c_code_later() -> None:
+    """Noticed when an instance is made, or when it is said."""
+    import wasmtime_rt as w
+
+    trap()
+    mask = (ctypes.c_ubyte * 128)(*[255] * 128)
+    ctypes.CDLL(None).pthread_sigmask(0, mask, None)
+    trap()
+    ctypes.CDLL(None).pthread_sigmask(0, mask, None)
+    w.restore_signal_handlers()
+    assert not FAULTS & signal.pthread_sigmask(signal.SIG_BLOCK, ())
 
 
 if __name__ == "__main__":

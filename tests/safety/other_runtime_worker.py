@@ -8,16 +8,21 @@ import sys
 import threading
 
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-OUT_OF_BOUNDS, DIVISION = "(drop (i32.load (i32.const -1)))", "(drop (i32.div_u (i32.const 1) (i32.load (i32.const 0))))"
+OUT_OF_BOUNDS, DIVISION = (
+    "(drop (i32.load (i32.const -1)))",
+    "(drop (i32.div_u (i32.const 1) (i32.load (i32.const 0))))",
+)
 KINDS = {"o": OUT_OF_BOUNDS, "d": DIVISION, "u": "unreachable"}
-TEXT = "(module (memory 1) " + "".join(f'(func (export "{name}") {code})' for name, code in KINDS.items()) + ")"
+TEXT = (
+    "(module (memory 1) " + "".join(f'(func (export "{name}") {code})' for name, code in KINDS.items()) + ")"
+)
 #: More than as many faults of one instruction in a row as are believed to repair nothing.
 MANY = 1500
 
 
 def of_theirs():
     """Return a function that makes the other runtime trap."""
-    import wasmtime  # noqa: PLC0415  which is first is what is tried
+    import wasmtime
 
     store = wasmtime.Store()
     exports = wasmtime.Instance(store, wasmtime.Module(store.engine, TEXT), []).exports(store)
@@ -34,7 +39,7 @@ def of_theirs():
 
 def of_ours():
     """Return a function that makes ours trap."""
-    import wasmtime_rt as w  # noqa: PLC0415
+    import wasmtime_rt as w
 
     engine = w.WasmEngine()
     exports = w.WasmInstance(w.WasmStore(engine), w.WasmModule(engine, TEXT)).exports
@@ -63,9 +68,9 @@ def in_turn(traps) -> None:
 
 def nested(traps) -> None:
     """Trap in a host function of the other runtime, in both directions."""
-    import wasmtime  # noqa: PLC0415
+    import wasmtime
 
-    import wasmtime_rt as w  # noqa: PLC0415
+    import wasmtime_rt as w
 
     text = '(module (import "" "h" (func $h)) (func (export "f") (call $h)))'
 
@@ -90,7 +95,8 @@ def on_threads(makers) -> None:
     """Trap on several threads at once."""
     done = []
     threads = [
-        threading.Thread(target=lambda chosen=makers[i % 2 :]: (work(chosen), done.append(1))) for i in range(4)
+        threading.Thread(target=lambda chosen=makers[i % 2 :]: (work(chosen), done.append(1)))
+        for i in range(4)
     ]
     for thread in threads:
         thread.start()

@@ -3,6 +3,7 @@
 Each case is a function of a worker module, and runs in a process of its own.
 """
 
+import ctypes
 import importlib.util
 import os
 import subprocess
@@ -17,17 +18,33 @@ FOLDER = Path(__file__).parent
 
 WAYS_TO_BLOCK = (
     *("before_anything", "after_traps", "in_host_function", "inherited_by_thread", "of_thread_known_before"),
-    *("inherited_over_exec", "inherited_by_fork", "by_spawn", "while_a_handler_runs", "by_numbers_of_every_kind"),
+    *(
+        "inherited_over_exec",
+        "inherited_by_fork",
+        "by_spawn",
+        "while_a_handler_runs",
+        "by_numbers_of_every_kind",
+    ),
     *("with_sigwait", "in_event_loops", "by_c_code_on_a_new_thread"),
+    "by_c_code_later",
 )
 WAYS_TO_LIMIT_THE_STACK = (
-    *("lowered_after_the_first_call", "lowered_after_import", "lowered_in_host_function", "lowered_before_fork"),
+    *(
+        "lowered_after_the_first_call",
+        "lowered_after_import",
+        "lowered_in_host_function",
+        "lowered_before_fork",
+    ),
     *("lowered_for_threads", "python_recursion_after_it", "a_mapping_in_the_way", "unlimited"),
     "little_address_space",
 )
 ENVIRONMENTS = (
     *("when_an_engine_is_made", "when_it_was_changed_by_c", "when_threads_start", "with_good_values"),
     "with_backtrace_details",
+)
+INTERRUPTED = (
+    *("trap", "trap with values", "trap with references", "host exception", "WebAssembly exception", "exit"),
+    *("compile error", "text", "serialize"),
 )
 
 
@@ -42,6 +59,12 @@ def run(worker, *args, **environment):
         check=False,
     )
     assert (ended.returncode, ended.stdout.splitlines()[-1:]) == (0, ["done"]), ended.stdout + ended.stderr
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="nothing tells what is allocated")
+@pytest.mark.parametrize("operation", INTERRUPTED)
+def test_what_raises_between_two_steps_leaks_nothing(operation):
+    run("interrupted_worker.py", operation)
 
 
 @pytest.mark.parametrize("way", WAYS_TO_BLOCK)
@@ -66,7 +89,10 @@ def test_bad_environment_variables_are_refused(way):
     run("environment_worker.py", way)
 
 
-@pytest.mark.parametrize(("name", "value"), [("TOKIO_WORKER_THREADS", ""), ("RUST_MIN_STACK", "0"), ("RAYON_RS_NUM_CPUS", "999999")])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("TOKIO_WORKER_THREADS", ""), ("RUST_MIN_STACK", "0"), ("RAYON_RS_NUM_CPUS", "999999")],
+)
 def test_a_process_that_starts_with_a_bad_variable_gets_an_error(name, value):
     program = "import wasmtime_rt as w; w.run_wasi(b'(module (func (export \"_start\")))')"
     ended = subprocess.run(

@@ -169,6 +169,8 @@ extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, functio
     view_spec, caller_spec, failure_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
 PyObject *handlers_watch(PyObject *module, PyObject *function);
+PyObject *handlers_unblock(PyObject *module, PyObject *unused);
+PyObject *handlers_end(PyObject *module, PyObject *unused);
 PyObject *host_new(PyObject *module, PyObject *args);
 int host_add_callbacks(PyObject *module);
 PyObject *instance_new(PyObject *module, PyObject *args);

@@ -111,6 +111,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
         return NULL;
     Guard *guard = (Guard *)guard_object;
     restore_signals();
+    unblock_faults();
     if (guard_enter_running_inline(guard) == 0) {
         struct crossing outer = guard_cross(guard, store, 0);
         enter_work(WRT_INSTANTIATES);

@@ -16,9 +16,11 @@
 static struct watched {
     PyMethodDef definition; /* of the function that is watched, as it is now */
     PyObject *original;     /* what it was */
+    bool installs;          /* whether it is signal.signal */
     bool masks;             /* whether it is pthread_sigmask */
 } watched[WATCHED];
 static int count;
+static bool ending; /* the interpreter ends: see `handlers_end` */
 
 /* The signals that a mask holds but for `FAULTS`; or itself, where it is no such thing and will be refused. */
 static PyObject *without_faults(PyObject *mask) {
@@ -56,8 +58,31 @@ static PyObject *call_and_restore(int which, PyObject *const *args, Py_ssize_t g
     if (watched[which].masks)
         return call_and_unblock(which, args, given, names);
     PyObject *result = PyObject_Vectorcall(watched[which].original, args, (size_t)given, names);
+    if (result && ending && watched[which].installs && given == 2) {
+        /* Python would have the system's handler take its place soon, and so ours, while daemon threads may trap. */
+        PyObject *forgotten = NULL;
+        for (size_t i = 0; i < FAULT_COUNT; i++)
+            if (PyLong_Check(args[0]) && PyLong_AsLong(args[0]) == FAULTS[i])
+                forgotten = PyObject_CallFunction(watched[which].original, "il", FAULTS[i], (long)(intptr_t)SIG_DFL);
+        PyErr_Clear();
+        Py_XDECREF(forgotten);
+    }
     restore_signals();
     return result;
+}
+
+/* unblock(): on this thread */
+PyObject *handlers_unblock(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    unblock_faults();
+    Py_RETURN_NONE;
+}
+
+/* end(): from now on, no handler in Python is kept for the signals that WebAssembly traps by. */
+PyObject *handlers_end(PyObject *module, PyObject *unused) {
+    (void)module, (void)unused;
+    ending = true;
+    Py_RETURN_NONE;
 }
 
 #define CALL(which)                                                                                                    \
@@ -96,6 +121,7 @@ PyObject *handlers_watch(PyObject *module, PyObject *object) {
         return NULL;
     }
     next->original = original;
+    next->installs = strcmp(function->m_ml->ml_name, "signal") == 0;
     next->masks = strcmp(function->m_ml->ml_name, "pthread_sigmask") == 0;
     count++;
     function->m_ml = &next->definition;

@@ -297,6 +297,8 @@ static PyMethodDef accel_methods[] = {
     {"set_epochs_calls", accel_set_epochs_calls, METH_O, epochs_calls_doc},
     {"use_native", accel_use_native, METH_VARARGS, native_doc},
     {"look_at_signals", accel_look_at_signals, METH_NOARGS, look_doc},
+    {"unblock", handlers_unblock, METH_NOARGS, "unblock()\n--\n\nUnblock the signals of traps on this thread."},
+    {"end", handlers_end, METH_NOARGS, "end()\n--\n\nKeep no handlers in Python any more for the signals of traps."},
     {"watch", handlers_watch, METH_O, watch_doc},
     {"own", accel_own, METH_VARARGS, own_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},

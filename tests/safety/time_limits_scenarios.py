@@ -14,6 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 import wasmtime_rt as w
+from wasmtime_rt._lowlevel import NULL, lib
 
 #: Within this many seconds everything must be over: many times the limits below, far less than what would follow.
 SOON = 4.0
@@ -216,6 +217,41 @@ def control_c_in_a_host_function():
         guest = exports(functools.partial(os.kill, os.getpid(), signal.SIGINT), engine)
         with ends(KeyboardInterrupt):
             guest.then_trap()
+
+
+def what_functions_in_c_look_at():
+    """The functions that host functions in C call find what ends the call, and when it must end."""
+
+    def limit():
+        assert lib.wrt_limits_look(store._core.epochs) == lib.wrt_limits_look(NULL) == NULL
+        began, end = time.monotonic_ns(), lib.wrt_limits_end(NULL)
+        assert began < end == lib.wrt_limits_end(store._core.epochs) < began + 10**8
+        while (trap := lib.wrt_limits_look(NULL)) == NULL:
+            time.sleep(0.001)
+        lib.wasm_trap_delete(trap)
+        assert time.monotonic_ns() >= end
+
+    def signals():
+        os.kill(os.getpid(), signal.SIGUSR1)
+        while not handled:
+            assert lib.wrt_limits_look(store._core.epochs) == NULL
+            assert lib.wrt_limits_serve(context()) == NULL
+
+    def context():
+        with store._core as pointer:
+            return pointer
+
+    handled = []
+    signal.signal(signal.SIGUSR1, lambda *_: handled.append(1))
+    guest = exports(limit, timeout=0.1)
+    store = guest.once.store
+    with ends(w.WasmTimeout):
+        guest.once()
+    assert lib.wrt_limits_end(NULL) == 2**64 - 1
+    assert lib.wrt_limits_look(NULL) == NULL
+    guest = exports(signals)
+    store = guest.once.store
+    guest.once()
 
 
 # ---- Stores inside of one another

@@ -371,8 +371,9 @@ static bool enter(wrt_epochs_t *epochs) {
     epochs->outer = innermost;
     innermost = epochs;
     WRITE(epochs->call_ends, NEVER);
+    uint64_t time = 0; /* one look at the clock is enough */
     if (epochs->allowance != NEVER) {
-        WRITE(epochs->call_began, now());
+        WRITE(epochs->call_began, time = now());
         allow(epochs);
     }
     uint64_t due = epochs->set_ends < epochs->call_ends ? epochs->set_ends : epochs->call_ends;
@@ -388,8 +389,7 @@ static bool enter(wrt_epochs_t *epochs) {
             return false;
         }
     }
-    uint64_t time;
-    if (due != NEVER && (time = now()) >= due) {
+    if (due != NEVER && (time ? time : (time = now())) >= due) {
         WRITE(ticker.time, time); /* what looks at it need not wait for the next tick */
         arm(epochs, 0);
     }

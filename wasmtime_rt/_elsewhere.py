@@ -24,7 +24,7 @@ from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LimitError, WasmtimeError
 from .module import WasmModule, to_binary
-from .types import WasmFuncType, WasmTagType
+from .types import WasmExportType, WasmFuncType, WasmImportType, WasmTagType
 
 if TYPE_CHECKING:
     from subprocess import Popen
@@ -202,8 +202,11 @@ def _too_large(module: WasmModule, size: int) -> str | None:
             f"the compiled code takes {end - first} bytes, for {size} bytes of WebAssembly it may take {most}"
         )
     values = 0
-    for item in (*module.imports, *module.exports):
-        kind = item.type.func if isinstance(item.type, WasmTagType) else item.type
+    items: tuple[WasmImportType | WasmExportType, ...] = (*module.imports, *module.exports)
+    for item in items:
+        kind: object = item.type
+        if isinstance(kind, WasmTagType):
+            kind = kind.func
         values += 1 + (len(kind.params) + len(kind.results) if isinstance(kind, WasmFuncType) else 0)
     if values > _INTERFACE:
         return (

@@ -204,6 +204,7 @@ MEMBERS = {
     "WasmGlobalType.matches": lambda o: o.made.matches(o.made),
     "WasmLimits.admits": lambda o: o.made.admits(1, 2),
     "WasmMemoryType.matches": lambda o: o.made.matches(o.made, 1),
+    "StoreLimits.worst_case": lambda o: o.made.worst_case(max_output=5),
     "WasmTableType.matches": lambda o: o.made.matches(o.made, 1),
     "WasmTagType.matches": lambda o: o.made.matches(o.made),
     "WasmValType.matches": lambda o: o.made.matches(o.made),

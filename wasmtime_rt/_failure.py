@@ -11,13 +11,16 @@ WebAssembly exception is unwound, by the language's own rules.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import _convert
 from ._abstract import AbstractFunc
 from ._convert import HeldRef
+from ._guest_names import without_prefix
 from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
+from ._text import shown_text
 from .errors import (
     OutOfFuelError,
     TrapCode,
@@ -46,6 +49,7 @@ _DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout"
 
 #: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
 _REASONS = "\n\nCaused by:\n"
+_BACKTRACE = "error while executing at wasm backtrace:"
 #: What to do where the engine gets no address space.
 _RESERVE_LESS = (
     "\nhint: this process has not enough address space or mappings left (RLIMIT_AS, vm.max_map_count); "
@@ -58,6 +62,11 @@ _MISMATCH, _RETURNED = "type mismatch: expected", "function attempted to return 
 _NOTE = "WebAssembly frames (innermost first):"
 
 
+def shows_dwarf() -> bool:
+    """Whether the environment asks the engine for the source lines of frames, which it reads in DWARF."""
+    return os.environ.get("WASMTIME_BACKTRACE_DETAILS") == "1"
+
+
 def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
     message = ffi.new("wasm_byte_vec_t *")
@@ -67,13 +76,26 @@ def error_text(error: Any) -> str:
 
 
 def _reason_first(message: bytes) -> str:
-    """What the engine says, turned round: the first line is the reason, where the engine has it last."""
+    """Return what the engine says with the reason in the first line, and without the frames.
+
+    The engine has the reason last, and behind the frames advice about an environment variable.
+    """
     said, _, reasons = message.rstrip(b"\0\n").decode(errors="replace").rpartition(_REASONS)
     if not said:
-        return reasons
+        return shown_text(reasons)
     # Each is indented by four, and numbered where they are several.
     told = re.split(r"^ {4}\d+: ", reasons, flags=re.MULTILINE)[1:] or [reasons.removeprefix("    ")]
-    return "\n".join([*(reason.rstrip("\n") for reason in reversed(told)), said])
+    lines = [reason.rstrip("\n") for reason in [*reversed(told), said]]
+    if not shows_dwarf():
+        lines = [line for line in lines if not line.startswith(_BACKTRACE)]
+    return shown_text("\n".join(lines))
+
+
+def _with_frames(text: str, frames: tuple[WasmFrame, ...]) -> str:
+    """Return the reason with one line for each frame."""
+    if not frames or _BACKTRACE in text:
+        return text
+    return "\n".join([text, *(f"  {frame}" for frame in frames)])
 
 
 def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:
@@ -155,7 +177,7 @@ def _frames(vector: Any) -> tuple[WasmFrame, ...]:
         frames.append(
             WasmFrame(
                 lib.wasm_frame_func_index(frame),
-                text_of(func_name) if func_name != NULL else None,
+                without_prefix(text_of(func_name)) if func_name != NULL else None,
                 text_of(module_name) if module_name != NULL else None,
                 lib.wasm_frame_func_offset(frame),
                 lib.wasm_frame_module_offset(frame),
@@ -216,6 +238,7 @@ def _told(
         if text.partition("\n")[0] in {_DEADLINE, _TIMEOUT, _INTERRUPTED}:
             code = TrapCode.INTERRUPT
     frames = _frames(vector)
+    text = _with_frames(text, frames)
     exit_status = ffi.new("int *")
     exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
     lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)

@@ -27,7 +27,8 @@ from ._record import Record
 from .errors import DeserializeError
 
 _MAGIC = b"\x89wasmtime_rt\r\n\x1a\n"
-_FORMAT = 1
+#: 2: the names of functions begin with ``$``, see `_guest_names`.
+_FORMAT = 2
 _FRONT = struct.Struct("<32sQII")
 _BACK = struct.Struct("<32s16s")
 _FOOTER_SIZE = _FRONT.size + _BACK.size

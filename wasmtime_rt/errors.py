@@ -34,6 +34,7 @@ from typing import Any
 
 from ._importing import Importing
 from ._record import Record
+from ._text import shown_name
 
 
 class WasmtimeError(Exception):
@@ -163,8 +164,8 @@ class WasmFrame(Record):
     module_offset: int
 
     def __str__(self) -> str:
-        name = self.func_name or f"<wasm function {self.func_index}>"
-        where = f"{self.module_name}!{name}" if self.module_name else name
+        name = shown_name(self.func_name) if self.func_name else f"<wasm function {self.func_index}>"
+        where = f"{shown_name(self.module_name)}!{name}" if self.module_name else name
         return f"{where} at 0x{self.module_offset:x}"
 
 

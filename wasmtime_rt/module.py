@@ -16,7 +16,8 @@ from ._abstract import AbstractModule, begin
 from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
 from ._exact import exact_bytes, utf8
-from ._failure import check
+from ._failure import check, shows_dwarf
+from ._guest_names import rewrite_names
 from ._importing import Importing
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
@@ -169,12 +170,14 @@ class WasmModule(AbstractModule):
         if wasm.startswith(_COMPONENT):
             raise CompileError("this is a component, not a module: components are not supported yet")
         pointer = engine._pointer
-        if engine._plain_config.debug_info:
+        debug_info = engine._plain_config.debug_info
+        bounded = rewrite_names(wasm, keep_dwarf=debug_info or shows_dwarf())
+        if debug_info:
             # For debug information the engine reads functions before it validates them, and dies of bad ones.
-            validate(engine, wasm)
+            validate(engine, bounded)
             if b".debug_" in wasm:  # it may die of bad DWARF, too, which no validation finds
-                try_module(engine._plain_config, wasm)
-        self._adopt(engine, pointer, compile_module(engine, pointer, wasm), module_shape(wasm))
+                try_module(engine._plain_config, bounded)
+        self._adopt(engine, pointer, compile_module(engine, pointer, bounded), module_shape(wasm))
 
     def _adopt(self, engine: WasmEngine, engine_pointer: Any, pointer: Any, shape: ModuleShape) -> None:
         self._engine = engine

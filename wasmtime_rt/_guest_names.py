@@ -1,16 +1,17 @@
 """Rewriting the names in a module before the engine compiles it. Plain Python.
 
-The engine demangles the names of functions when it captures a trap, writes a profile or a perf map. A name of 260
-bytes can demangle to gigabytes, because C++ names may refer to their own parts. The engine also copies the names of
-all frames when it captures a trap. So the engine gets names that no demangler accepts, because ``$`` is put in front,
-and that have a bounded length.
+The engine demangles the names of functions when it formats a trap, and when it writes a profile or a perf
+map. A name of 260 bytes can demangle to gigabytes, because C++ names may refer to their own parts. The engine
+also copies the names of all frames when it captures a trap. So the engine gets names of a bounded length with
+``$`` in front, which no demangler accepts.
 
-The rewritten section is appended to the module, and the old one stays in its place under another name of the same
-length, which the engine ignores. So all offsets stay, those of the code and those in error messages.
+The rewritten section is appended to the module, and the old one stays in its place under another name of the
+same length, which the engine ignores. So all offsets stay, those of the code and those in error messages.
 """
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 
 from ._text import NAME_SIZE
@@ -26,8 +27,8 @@ _CUSTOM, _MODULE, _FUNCTIONS, _LOCALS = 0, 0, 1, 2
 _NAME, _DWARF = b"name", b".debug_"
 
 
-class _Malformed(Exception):  # noqa: N818  it does not leave this file
-    pass
+class _Malformed(Exception):
+    """The engine will refuse this part, or ignore it."""
 
 
 def without_prefix(name: str) -> str:
@@ -56,15 +57,15 @@ def rewrite_names(wasm: bytes, *, keep_dwarf: bool = False) -> bytes:
         complete = False
     if not renamed:
         return wasm
-    changed = bytearray(wasm)
-    for at in renamed:
-        changed[at] = ord("_")  # "nam_", "_debug_info"
+    rewritten = b""
     if complete and len(names) == 1:
-        try:
-            changed += _rewritten(wasm, *names[0])
-        except _Malformed:
-            pass
-    return bytes(changed)
+        with contextlib.suppress(_Malformed):
+            rewritten = _rewritten(wasm, *names[0])
+    view, parts, done = memoryview(wasm), [], 0
+    for at in renamed:
+        parts += (view[done:at], b"_")  # "nam_", "_debug_info"
+        done = at + 1
+    return b"".join((*parts, view[done:], rewritten))
 
 
 def _number(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ._text import shown_name
+
 _ROWS_AT_MOST = 200
+_CELL_SIZE = 1024
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
@@ -15,15 +18,13 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     lines = []
     for row in given[:_ROWS_AT_MOST]:
         cells = "".join(
-            f"<td style='text-align:left'><code>{escape(_printable(cell))}</code></td>" for cell in row
+            f"<td style='text-align:left'><code>{escape(shown_name(str(cell), _CELL_SIZE))}</code></td>"
+            for cell in row
         )
         lines.append(f"<tr>{cells}</tr>")
     if len(given) > _ROWS_AT_MOST:
         lines.append(f"<tr><td colspan='{len(columns)}'>and {len(given) - _ROWS_AT_MOST} more</td></tr>")
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>" if given else ""
-    caption = f"<caption style='text-align:left;caption-side:top'><b>{escape(title)}</b></caption>"
+    shown = escape(shown_name(title, _CELL_SIZE))
+    caption = f"<caption style='text-align:left;caption-side:top'><b>{shown}</b></caption>"
     return f"<table>{caption}{body}</table>"
-
-
-def _printable(cell: object) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(cell))

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 from ._abstract import AbstractInstance
 from ._convert import check_store
 from ._hot import new_host_function
+from ._text import LIST_SIZE, first_of, shown_name
 from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
@@ -77,10 +78,10 @@ def lookup(module: WasmModule, imports: Imports) -> Lookup:
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise TypeError(f"imports: expected a mapping of mappings or a sequence, got {shown(given)}")
     if len(given) != len(module.imports):
-        listed = "".join(f"\n  {wanted}" for wanted in module.imports)
+        listed = first_of(map(str, module._imports), len(module._imports), "\n  ")
         raise LinkError(
             f"imports: expected a sequence of {len(module.imports)}, got {len(given)}; "
-            f"the module asks for{listed}"
+            f"the module asks for\n  {listed}"
         )
     items = list(given)
     return lambda position, _: items[position]
@@ -96,7 +97,8 @@ def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
         inner = inner.exports  # type: ignore[attr-defined]
     if not isinstance(inner, Mapping):
         raise TypeError(
-            f"imports[{wanted.module!r}]: expected a mapping from names to items, got {shown(inner)}"
+            f"imports[{shown_name(repr(wanted.module))}]: expected a mapping from names to items, "
+            f"got {shown(inner)}"
         )
     return inner.get(wanted.name, MISSING)
 
@@ -114,7 +116,9 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
         WrongEngineError: A shared memory is of another engine.
         WrongStoreError: An import lives in another store.
     """
-    found, problems = [], []
+    found: list[Any] = []
+    wrong: list[WasmImportType] = []
+    problems: list[str] = []
     for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
         kind = type(item)
@@ -128,11 +132,14 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
                 raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
         problem = _problem(item, wanted)
         if problem:
-            problems.append(f"\n  {wanted}: {problem}")
+            wrong.append(wanted)
+            if len(wrong) <= LIST_SIZE:
+                problems.append(f"{wanted}: {problem}")
         found.append(item)
-    if problems:
-        total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
-        raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
+    if wrong:
+        total = f"{len(wrong)} of {len(module.imports)} imports are missing or wrong"
+        told = first_of(problems, len(wrong), "\n  ")
+        raise LinkError(f"the module cannot be instantiated: {total}\n  {told}{_hint(wrong)}")
     return found
 
 
@@ -215,10 +222,9 @@ def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int, ke
     return placed._type
 
 
-def _hint(problems: list[str]) -> str:
-    text = "".join(problems)
-    if '"wasi_' in text:
+def _hint(wrong: list[WasmImportType]) -> str:
+    if any(wanted.module.startswith("wasi_") for wanted in wrong):
         return "\nhint: this is a WASI program: instantiate it with a WasmLinker after its define_wasi()"
-    if '"env" "emscripten_' in text or '"env" "invoke_' in text:
+    if any(wanted.module == "env" and wanted.name.startswith(("emscripten_", "invoke_")) for wanted in wrong):
         return "\nhint: this was compiled by Emscripten to run beside its own JavaScript"
     return ""

@@ -1,7 +1,7 @@
 """Bounds for text that a module can shape: its names, and messages that quote them. Plain Python.
 
-A module's names can be megabytes long, can hold escape sequences for terminals, and can change the direction of
-text. `shown_name` bounds one name, `shown_text` a whole message, and `listed` a list of names.
+A module's names can be megabytes long, can hold escape sequences for terminals, and can change the direction
+of text. `shown_name` bounds one name, `shown_text` a whole message, and `listed` a list of names.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ def shown_name(name: str, size: int = NAME_SIZE) -> str:
 
 
 def shown_text(text: str) -> str:
-    """Return ``text`` in about 64 KiB at most, with everything escaped that is not printable, a tab or a newline."""
+    """Return ``text`` in about 64 KiB at most; what is not printable, a tab or a newline is escaped."""
     cut = text[:TEXT_SIZE]
     if not cut.isprintable():
         cut = "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in cut)
@@ -39,12 +39,17 @@ def shown_text(text: str) -> str:
     return f"{cut[:TEXT_SIZE]}\n... (cut: the whole text has {len(text)} characters)"
 
 
-def listed(items: Collection[str], separator: str = ", ", size: int = LIST_SIZE) -> str:
-    """Return ``items`` one after the other, each bounded; after ``size`` of them, how many more there are."""
-    return more(map(shown_name, items), len(items), separator, size)
+def quoted(module: str, name: str) -> str:
+    """Return the two names of an import, each bounded and in quotation marks."""
+    return f'"{shown_name(module)}" "{shown_name(name)}"'
 
 
-def more(items: Iterable[str], count: int, separator: str = ", ", size: int = LIST_SIZE) -> str:
-    """Return the first ``size`` of ``count`` items, which are bounded already, and how many more there are."""
+def listed(items: Collection[str]) -> str:
+    """Return the first names of ``items``, each bounded, and how many more there are."""
+    return first_of(map(shown_name, items), len(items))
+
+
+def first_of(items: Iterable[str], count: int, separator: str = ", ", size: int = LIST_SIZE) -> str:
+    """Return the first ``size`` of ``count`` bounded items, and how many more there are."""
     text = separator.join(islice(items, size))
     return text if count <= size else f"{text}{separator}and {count - size} more"

@@ -24,6 +24,7 @@ from typing import Any
 
 from . import __version__, backend, engine_version
 from ._console import problem, progress, table
+from ._text import listed, shown_name
 from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LinkError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
@@ -276,9 +277,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _say(refused: BaseException) -> None:
     if isinstance(refused, WasmTrap) and refused.frames and not isinstance(refused, WasmTimeout):
         where = refused.frames[0]
-        name = re.sub(r"[^\x20-\x7e]+", "?", str(where))  # a module says its own names
         reason = str(refused).partition("\n")[0].removeprefix("wasm trap: ")
-        problem(f"{reason} in {name}")
+        problem(f"{reason} in {where}")
     elif isinstance(refused, OSError) and refused.filename is not None:
         problem(f"{refused.filename}: {refused.strerror}")
     elif isinstance(refused, KeyError):
@@ -291,7 +291,7 @@ def _one_line(refused: BaseException) -> str:
     """What went wrong, with the reasons that stand in further lines."""
     first, *rest = [line.strip() for line in str(refused).splitlines() if line.strip()] or [""]
     if isinstance(refused, LinkError) and rest:
-        return printable(f"{first}: {'; '.join(rest)}")
+        return f"{first}: {'; '.join(rest)}"
     place = re.search(r"--> .*:(\d+:\d+)$", str(refused), re.MULTILINE)
     if place and isinstance(refused, CompileError):
         return f"{first} at {place[1]}"
@@ -361,10 +361,10 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     exported = {export.name: export.type for export in sandbox.module.exports}
     if arguments.invoke is None and "_start" not in exported:
-        functions = ", ".join(name for name, kind in exported.items() if isinstance(kind, WasmFuncType))
+        functions = [name for name, kind in exported.items() if isinstance(kind, WasmFuncType)]
         raise _Refused(
             f"{arguments.program}: no program, for it exports no _start; "
-            f"--invoke NAME calls one of {printable(functions) or 'nothing'}"
+            f"--invoke NAME calls one of {listed(functions) or 'nothing'}"
         )
     environment = dict(os.environ) if arguments.inherit_env else {}
     environment.update(arguments.env)
@@ -501,17 +501,12 @@ def _inspect(arguments: argparse.Namespace) -> int:
     print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + ', '.join(wasi) if wasi else ''}")
     print(f"features: {', '.join(features) or 'none beyond the first version'}")
     if module.imports:
-        rows = [(printable(one.module), printable(one.name), str(one.type)) for one in module.imports]
+        rows = [(shown_name(one.module), shown_name(one.name), str(one.type)) for one in module.imports]
         table(f"{len(rows)} imports", ("module", "name", "type"), rows)
     if module.exports:
-        exports = [(printable(one.name), str(one.type)) for one in module.exports]
+        exports = [(shown_name(one.name), str(one.type)) for one in module.exports]
         table(f"{len(exports)} exports", ("name", "type"), exports)
     return 0
-
-
-def printable(text: str) -> str:
-    """Names in modules may be anything: nothing in them is to move the cursor of a terminal."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
 
 
 def _wat2wasm(arguments: argparse.Namespace) -> int:

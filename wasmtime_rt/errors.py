@@ -34,7 +34,7 @@ from typing import Any
 
 from ._importing import Importing
 from ._record import Record
-from ._text import shown_name
+from ._text import first_of, shown_name
 
 
 class WasmtimeError(Exception):
@@ -342,7 +342,7 @@ class WasmException(WasmtimeError):
         self._text = ""
 
     def __str__(self) -> str:
-        carried = ", ".join(map(_repr, self.payload))
+        carried = first_of((shown_name(_repr(value)) for value in self.payload), len(self.payload))
         try:
             kind = str(self.tag.type)
         except Exception:  # noqa: BLE001  no tag: that is told when it is thrown

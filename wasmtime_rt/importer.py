@@ -137,7 +137,7 @@ class WasmLoader(importlib.abc.Loader):
             except (ImportError, TypeError, ValueError) as problem:
                 raise self._failed(f"it imports {wanted}: {problem}") from problem
             if not hasattr(found, wanted.name):
-                raise self._failed(f"it imports {wanted}, and the module {wanted.module!r} has no such name")
+                raise self._failed(f"it imports {wanted}, and that Python module has no such name")
             items.append(getattr(found, wanted.name))
         return items
 

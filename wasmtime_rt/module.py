@@ -21,6 +21,7 @@ from ._guest_names import rewrite_names
 from ._importing import Importing
 from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
 from ._reflect import module_exports, module_imports
+from ._text import shown_name
 from ._trial import try_module
 from .engine import WasmEngine, check_engine
 from .errors import CompileError, DeserializeError, WrongEngineError
@@ -425,8 +426,9 @@ class WasmModule(AbstractModule):
             for item in items:
                 if isinstance(item.type, WasmTableType):
                     raise DeserializeError(
-                        f"{where}: it has no stamp, so nothing tells the limits of its table {item.name!r}: "
-                        "compile the WebAssembly, or load what WasmModule.serialize makes of it"
+                        f"{where}: it has no stamp, so nothing tells the limits of its table "
+                        f"{shown_name(repr(item.name))}: compile the WebAssembly, or load what "
+                        "WasmModule.serialize makes of it"
                     )
         return self
 

@@ -20,8 +20,8 @@ TEXT = """(module
     (if (i32.eqz (local.get 0)) (then (call $inner)) (else (call $middle (i32.sub (local.get 0) (i32.const 1))))))
   (func $outer (export "outer") (param i32) (global.set $way (local.get 0)) (call $middle (i32.const 40)))
 )"""
-#: Functions of `TEXT`, the imported one included.
-COUNT = 4
+#: Functions of `TEXT` by index, the imported one included. The third fills the stack.
+FUNCTIONS, RECURSIVE = range(4), range(2, 3)
 
 
 def number(value: int) -> bytes:
@@ -60,10 +60,11 @@ def mangled(levels: int) -> bytes:
     return ("_Z1f1TIiiE" + "".join(parts)).encode()
 
 
-def hostile(name: bytes, module_name: bytes = b"", *, text: str = TEXT, count: int = COUNT) -> bytes:
-    """Return the module ``text`` with ``name`` for each of its functions."""
+def hostile(name: bytes, module_name: bytes = b"") -> bytes:
+    """Return the module `TEXT` with ``name`` for its functions, or for one of them if the name is long."""
     section = b"\0" + sized(sized(module_name)) if module_name else b""
-    return plain(text) + custom(b"name", section + functions((index, name) for index in range(count)))
+    named = FUNCTIONS if len(name) < 1 << 20 else RECURSIVE
+    return plain(TEXT) + custom(b"name", section + functions((index, name) for index in named))
 
 
 def plain(text: str) -> bytes:

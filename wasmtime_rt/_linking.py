@@ -9,7 +9,7 @@ from typing import Any, TypeAlias, cast
 from ._abstract import AbstractInstance
 from ._convert import check_store
 from ._hot import new_host_function
-from ._text import LIST_SIZE, first_of, shown_name
+from ._text import LINE_SIZE, LIST_SIZE, first_of, shown_name
 from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
@@ -134,7 +134,7 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
         if problem:
             wrong.append(wanted)
             if len(wrong) <= LIST_SIZE:
-                problems.append(f"{wanted}: {problem}")
+                problems.append(shown_name(f"{wanted}: {problem}", LINE_SIZE))
         found.append(item)
     if wrong:
         total = f"{len(wrong)} of {len(module.imports)} imports are missing or wrong"

@@ -13,6 +13,8 @@ from itertools import islice
 NAME_SIZE = 256
 #: Characters of a message that are shown.
 TEXT_SIZE = 1 << 16
+#: Characters of one line in a message of many.
+LINE_SIZE = 1024
 #: Items of a list that are shown.
 LIST_SIZE = 20
 

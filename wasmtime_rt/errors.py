@@ -144,6 +144,10 @@ class TrapCode(enum.IntEnum):
         return unknown
 
 
+#: The offset of a frame whose place the engine does not know.
+_UNKNOWN = 2**64 - 1
+
+
 class WasmFrame(Record):
     """One call that was active when WebAssembly stopped.
 
@@ -152,7 +156,8 @@ class WasmFrame(Record):
         func_name: The function's name from the module's name section, if it has one.
         module_name: The module's name from the same section, if it has one.
         func_offset: Byte offset of the instruction from the start of the function.
-        module_offset: Byte offset of the instruction from the start of the module.
+        module_offset: Byte offset of the instruction from the start of the module; both are 2**64 - 1 if
+            the engine does not know it, as in a function whose stack is exhausted.
 
     C API: ``wasm_frame_*``, ``wasmtime_frame_*``.
     """
@@ -166,7 +171,7 @@ class WasmFrame(Record):
     def __str__(self) -> str:
         name = shown_name(self.func_name) if self.func_name else f"<wasm function {self.func_index}>"
         where = f"{shown_name(self.module_name)}!{name}" if self.module_name else name
-        return f"{where} at 0x{self.module_offset:x}"
+        return where if self.module_offset == _UNKNOWN else f"{where} at 0x{self.module_offset:x}"
 
 
 class WasmTrap(WasmtimeError):

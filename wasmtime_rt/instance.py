@@ -105,7 +105,7 @@ class WasmExports(Mapping[str, WasmExtern]):
         return sorted({*super().__dir__(), *filter(str.isidentifier, self.__types)})
 
     def __repr__(self) -> str:
-        items = (f"{shown_name(name)}: {type_}" for name, type_ in self.__types.items())
+        items = (f"{shown_name(name)}: {shown_name(str(type_))}" for name, type_ in self.__types.items())
         return f"<WasmExports {first_of(items, len(self.__types))}>"
 
     def _repr_html_(self) -> str:

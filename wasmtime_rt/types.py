@@ -427,8 +427,8 @@ class WasmLimits(Record):
         return str(self.min) if self.max is None else f"{self.min} {self.max}"
 
 
-#: Parameters or results that the text of a function type has.
-_SPELLED_AT_MOST = 64
+#: Parameters or results that the text of a function type has, and its characters.
+_SPELLED_AT_MOST, _SPELLED_SIZE = 64, 4096
 
 
 def _spelled(valtypes: tuple[WasmValType, ...]) -> str:
@@ -477,7 +477,7 @@ class WasmFuncType(Record, WasmtimeType):
     def __str__(self) -> str:
         params = f" (param {_spelled(self.params)})" if self.params else ""
         results = f" (result {_spelled(self.results)})" if self.results else ""
-        return f"(func{params}{results})"
+        return shown_name(f"(func{params}{results})", _SPELLED_SIZE)
 
 
 class WasmMemoryType(Record, WasmtimeType):

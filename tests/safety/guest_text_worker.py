@@ -1,7 +1,7 @@
 """What a module with hostile names does to one text, in a process of its own: see ``test_guest_text.py``.
 
-``python guest_text_worker.py CASE NAMES`` prints a JSON object with the length of each text that the case made, and
-the peak of resident memory in MiB.
+``python guest_text_worker.py CASE [NAMES]`` prints a JSON object: the length of each text that the case made, the
+characters in these texts that no text is to have, and the peak of resident memory in MiB.
 """
 
 from __future__ import annotations
@@ -157,12 +157,133 @@ CASES: dict[str, Callable[[bytes], dict[str, str]]] = {
 }
 
 
+#: Names that are long, or that terminals and readers would take for something else.
+ODD = "\x1b[31mred\x9b0m\u202e\n\x00" + "e" * 9_000
+
+
+def _many() -> w.WasmModule:
+    """Return a module with 600 imports and 900 exports, with odd names and with types of many parts."""
+    numbers = " ".join(["i32"] * 300)
+    odd = "".join(f"\\{byte:02x}" for byte in ODD.encode())
+    imports = "".join(
+        f'(import "{odd}{i}" "{odd}{i}" (func (type $wide)))(import "{odd}{i}" "g" (global i32))'
+        for i in range(300)
+    )
+    exports = "".join(
+        f'(export "{odd}{i}" (func $f))(export "{i}" (func $g))(export "g{i}" (func $g))' for i in range(300)
+    )
+    text = (
+        f"(module (type $wide (func (param {numbers}) (result {numbers}))) "
+        f"(type $wider (func {'(param (ref $wide))' * 300} (result i32))) {imports} "
+        f'(func $g) (func $f (type $wider) unreachable) {exports} (export "tag" (tag $t)) (tag $t (param {numbers})))'
+    )
+    return w.WasmModule(w.WasmEngine(), text)
+
+
+def _refused(kinds: type[BaseException], function: Callable[..., object], *args: object) -> str:
+    try:
+        function(*args)
+    except kinds as raised:
+        return str(raised)
+    raise AssertionError("it returned")
+
+
+def texts_of_links() -> dict[str, str]:
+    """Make errors about imports."""
+    module = _many()
+    store, linker = w.WasmStore(module.engine), w.WasmLinker(module.engine)
+    wanted = module.imports[0]
+    imports = {one.module: {one.name: 1} for one in module.imports}
+    linker.allow_shadowing = False
+    linker.define(wanted.module, wanted.name, lambda: None, w.WasmFuncType())
+    trapping = w.WasmLinker(module.engine)
+    trapping.define_unknown_imports_as_traps(module)
+    return {
+        "missing": _refused(w.LinkError, w.WasmInstance, store, module),
+        "wrong": _refused(w.LinkError, w.WasmInstance, store, module, imports),
+        "sequence": _refused(w.LinkError, w.WasmInstance, store, module, [1]),
+        "mapping": _refused(TypeError, w.WasmInstance, store, module, {wanted.module: 1}),
+        "linker": _refused(w.LinkError, linker.instantiate, store, module),
+        "prepared": _refused(w.LinkError, linker.prepare, module),
+        "again": _refused(w.LinkError, linker.define, wanted.module, wanted.name, print),
+        "undefined": _refused(KeyError, linker.get, store, wanted.module, wanted.name + "x"),
+        "alias": _refused(KeyError, linker.alias_module, ODD, "m"),
+        "unknown": _refused(w.WasmtimeError, trapping.get(store, wanted.module, wanted.name), *range(300)),
+    }
+
+
+def texts_of_types() -> dict[str, str]:
+    """Spell types, imports and exports."""
+    module = _many()
+    shown: list[object] = [*module.imports[:3], *module.exports[:3], module.exports[-1], module]
+    shown += [one.type for one in (*module.imports[:3], *module.exports[:3])]
+    texts = {f"{kind.__name__} {i}": kind(one) for i, one in enumerate(shown) for kind in (str, repr)}
+    return {**texts, "html": module._repr_html_()}
+
+
+def texts_of_exports() -> dict[str, str]:
+    """Look at exports and look up what is not there."""
+    module = _many()
+    linker = w.WasmLinker(module.engine)
+    linker.define_unknown_imports_as_traps(module)
+    linker.define_unknown_imports_as_default_values(store := w.WasmStore(module.engine), module)
+    instance = linker.instantiate(store, module)
+    exports, name = instance.exports, module.exports[0].name
+    function = instance.get_func(name)
+    return {
+        "repr": repr(exports),
+        "html": exports._repr_html_(),
+        "key": _refused(KeyError, exports.__getitem__, ODD),
+        "attribute": _refused(AttributeError, getattr, exports, ODD),
+        "set": _refused(AttributeError, setattr, exports, ODD, 1),
+        "kind": _refused(TypeError, instance.get_memory, name),
+        "function": repr(function),
+        "count": _refused(TypeError, function),
+        "argument": _refused(TypeError, function, *["x"] * 300),
+        "typed": _refused(TypeError, function.typed, [], []),
+        "exception": str(w.WasmException(exports.tag, *[ODD] * 900)),
+        "exception html": w.WasmTrap(ODD, None, (w.WasmFrame(0, ODD, ODD, 0, 0),))._repr_html_(),
+    }
+
+
+def texts_of_compiling() -> dict[str, str]:
+    """Compile what is not valid, with names in what the engine says."""
+    engine = w.WasmEngine()
+    name = "x" * 99_000
+    return {
+        "twice": _refused(
+            w.CompileError,
+            w.WasmModule,
+            engine,
+            f'(module (func $f) {f"""(export "{name}" (func $f))""" * 2})',
+        ),
+        "text": _refused(w.CompileError, w.wat2wasm, "(module (func " + "$y" * 1_000_000 + " nonsense))"),
+        "word": _refused(w.CompileError, w.wat2wasm, "(" + "z\x9b" * 1_000_000 + ")"),
+    }
+
+
+TEXTS: dict[str, Callable[[], dict[str, str]]] = {
+    case.__name__: case for case in (texts_of_links, texts_of_types, texts_of_exports, texts_of_compiling)
+}
+
+
 def peak() -> int:
     """Return the most memory that this process has had resident, in MiB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM:"))
 
 
+def forbidden(text: str) -> list[str]:
+    """Return what is not printable in ``text``, except for newlines and tabs."""
+    return sorted({one for one in text if not one.isprintable()} - {"\n", "\t"})
+
+
 if __name__ == "__main__":
-    texts = CASES[sys.argv[1]](NAMES[sys.argv[2]])
-    print(json.dumps({"sizes": {key: len(text) for key, text in texts.items()}, "peak": peak()}))
+    case, *chosen = sys.argv[1:]
+    texts = CASES[case](NAMES[chosen[0]]) if chosen else TEXTS[case]()
+    told = {
+        "sizes": {key: len(text) for key, text in texts.items()},
+        "forbidden": {key: wrong for key, text in texts.items() if (wrong := forbidden(text))},
+        "peak": peak(),
+    }
+    print(json.dumps(told))

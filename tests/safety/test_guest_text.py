@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from guest_text_worker import CASES
+from guest_text_worker import CASES, TEXTS
 
 import wasmtime_rt
 
@@ -26,15 +26,13 @@ def _limit():
     resource.setrlimit(resource.RLIMIT_CPU, (60, 60))
 
 
-@pytest.mark.parametrize("names", ["mangled", "long"])
-@pytest.mark.parametrize("case", CASES)
-def test_hostile_names_take_little_memory(case, names, tmp_path):
+def _run(folder, *arguments):
     package = Path(wasmtime_rt.__file__).parent.parent
     ended = subprocess.run(
-        [sys.executable, str(Path(__file__).with_name("guest_text_worker.py")), case, names],
+        [sys.executable, str(Path(__file__).with_name("guest_text_worker.py")), *arguments],
         capture_output=True,
         text=True,
-        cwd=tmp_path,
+        cwd=folder,
         env={**os.environ, "PYTHONPATH": str(package), "RUST_BACKTRACE": "0"},
         preexec_fn=_limit,
         timeout=120,
@@ -42,5 +40,19 @@ def test_hostile_names_take_little_memory(case, names, tmp_path):
     )
     assert ended.returncode == 0, ended.stderr[-2000:]
     told = json.loads(ended.stdout.splitlines()[-1])
+    assert not told["forbidden"]
+    return told
+
+
+@pytest.mark.parametrize("names", ["mangled", "long"])
+@pytest.mark.parametrize("case", CASES)
+def test_hostile_names_take_little_memory(case, names, tmp_path):
+    told = _run(tmp_path, case, names)
     assert told["peak"] < PEAK
+    assert max(told["sizes"].values()) < LONGEST, told
+
+
+@pytest.mark.parametrize("case", TEXTS)
+def test_texts_that_quote_a_module_are_bounded(case, tmp_path):
+    told = _run(tmp_path, case)
     assert max(told["sizes"].values()) < LONGEST, told

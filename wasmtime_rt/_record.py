@@ -127,6 +127,8 @@ def _repr(value: object) -> str:
     """The ``repr`` of a field, cut where a module made it long."""
     if isinstance(value, str):
         return repr(shown_name(value)) if len(value) > NAME_SIZE else repr(value)
+    if type(value) is bytes and len(value) > NAME_SIZE:
+        return f"{value[:NAME_SIZE]!r}..."
     if type(value) is tuple and len(value) > LIST_SIZE:
         return f"({first_of(map(repr, value), len(value))})"
     return repr(value)

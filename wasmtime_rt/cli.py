@@ -300,6 +300,9 @@ def _one_line(refused: BaseException) -> str:
 
 # ---- Commands
 
+#: Rows that ``inspect`` shows as a table.
+_ROWS_AT_MOST = 1000
+
 
 def _cache(arguments: argparse.Namespace) -> Any:
     if arguments.cache is None:
@@ -498,15 +501,22 @@ def _inspect(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(told, indent=2))
         return 0
-    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + ', '.join(wasi) if wasi else ''}")
+    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + listed(wasi) if wasi else ''}")
     print(f"features: {', '.join(features) or 'none beyond the first version'}")
     if module.imports:
-        rows = [(shown_name(one.module), shown_name(one.name), str(one.type)) for one in module.imports]
-        table(f"{len(rows)} imports", ("module", "name", "type"), rows)
+        rows = [(one.module, one.name, one.type) for one in module.imports]
+        _table_of_names(f"{len(rows)} imports", ("module", "name", "type"), rows)
     if module.exports:
-        exports = [(shown_name(one.name), str(one.type)) for one in module.exports]
-        table(f"{len(exports)} exports", ("name", "type"), exports)
+        exports = [(one.name, one.type) for one in module.exports]
+        _table_of_names(f"{len(exports)} exports", ("name", "type"), exports)
     return 0
+
+
+def _table_of_names(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print what a module says of itself, bounded."""
+    table(title, columns, [[shown_name(str(cell)) for cell in row] for row in rows[:_ROWS_AT_MOST]])
+    if len(rows) > _ROWS_AT_MOST:
+        print(f"  and {len(rows) - _ROWS_AT_MOST} more, which --json lists")
 
 
 def _wat2wasm(arguments: argparse.Namespace) -> int:

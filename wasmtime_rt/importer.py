@@ -135,7 +135,7 @@ class WasmLoader(importlib.abc.Loader):
             try:
                 found = importlib.import_module(wanted.module)
             except (ImportError, TypeError, ValueError) as problem:
-                raise self._failed(f"it imports {wanted}: {problem}") from problem
+                raise self._failed(f"it imports {wanted}: {shown_name(str(problem), LINE_SIZE)}") from problem
             if not hasattr(found, wanted.name):
                 raise self._failed(f"it imports {wanted}, and that Python module has no such name")
             items.append(getattr(found, wanted.name))

@@ -262,8 +262,39 @@ def texts_of_compiling() -> dict[str, str]:
     }
 
 
+def texts_of_the_command_line() -> dict[str, str]:
+    """Inspect, run and validate programs whose names hold escape sequences."""
+    from wasmtime_rt.cli import main
+
+    odd = "".join(f"\\{byte:02x}" for byte in ODD.encode())
+    imports = "".join(f'(import "wasi{odd}{i}" "{odd}" (func))' for i in range(40))
+    Path("imports.wasm").write_bytes(w.wat2wasm(f"(module {imports})"))
+    Path("exports.wasm").write_bytes(w.wat2wasm(f'(module (func (export "{odd}") unreachable))'))
+    Path("twice.wasm").write_bytes(w.wat2wasm(f'(module (func $f) {f"""(export "{odd}" (func $f))""" * 2})'))
+    Path("trap.wasm").write_bytes(names.hostile(ODD.encode(), ODD.encode()))
+    texts = {}
+    for command in (
+        *(["inspect", "imports.wasm"], ["inspect", "exports.wasm"], ["inspect", "--json", "exports.wasm"]),
+        *(
+            ["validate", "twice.wasm"],
+            ["run", "twice.wasm"],
+            ["run", "imports.wasm"],
+            ["run", "exports.wasm"],
+        ),
+        *(["run", "--invoke", "f", "imports.wasm"], ["run", "--invoke", "outer", "trap.wasm", "1"]),
+    ):
+        said = io.StringIO()
+        with contextlib.redirect_stderr(said), contextlib.redirect_stdout(said):
+            main(command)
+        texts[" ".join(command)] = said.getvalue()
+    return texts
+
+
 TEXTS: dict[str, Callable[[], dict[str, str]]] = {
-    case.__name__: case for case in (texts_of_links, texts_of_types, texts_of_exports, texts_of_compiling)
+    case.__name__: case
+    for case in (
+        *(texts_of_links, texts_of_types, texts_of_exports, texts_of_compiling, texts_of_the_command_line),
+    )
 }
 
 

@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 from pathlib import Path
+from random import Random
 
 import pytest
 
@@ -117,3 +118,23 @@ def test_names_and_texts_are_bounded_and_printable():
     assert shown_text("a\n\tb\r\x1b") == "a\n\tb\\r\\x1b"
     assert len(shown_text("x" * 1_000_000)) < 66_000
     assert listed([str(i) for i in range(600)]).endswith("18, 19, and 580 more")
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_damaged_modules_are_refused_for_the_same_reason(seed):
+    random, engine = Random(seed), w.WasmEngine()
+    whole = names.plain(TEXT) + section((0, b"f")) + names.custom(b".debug_line", b"ab")
+    whole += names.custom(b"name", b"\0\2\1m")
+    for _ in range(500):
+        wasm = bytearray(whole)
+        for _ in range(random.randint(1, 3)):
+            wasm[random.randrange(8, len(wasm))] = random.choice((0, 1, 4, 0x7F, 0x80, 0xFF, random.randrange(256)))
+        damaged = bytes(wasm[: random.choice((len(wasm), random.randrange(8, len(wasm))))])
+        said = []
+        for variant in (damaged, rewrite_names(damaged)):
+            try:
+                w.WasmModule.validate(engine, variant)
+                said.append("")
+            except w.CompileError as refused:
+                said.append(str(refused))
+        assert said[0] == said[1], damaged

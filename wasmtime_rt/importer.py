@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from ._text import LINE_SIZE, shown_name
 from .engine import WasmEngine
 from .errors import WasmtimeError
 from .instance import WasmInstance

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from ._abstract import WasmtimeType
 from ._exact import exact
 from ._record import Record
-from ._text import first_of, quoted, shown_name
+from ._text import quoted, shown_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -427,12 +427,19 @@ class WasmLimits(Record):
         return str(self.min) if self.max is None else f"{self.min} {self.max}"
 
 
-#: Parameters or results that the text of a function type has, and its characters.
-_SPELLED_AT_MOST, _SPELLED_SIZE = 64, 4096
+#: Characters of the parameters in the text of a function type, about; and of the results.
+_SPELLED_SIZE = 512
 
 
 def _spelled(valtypes: tuple[WasmValType, ...]) -> str:
-    return first_of(map(str, valtypes), len(valtypes), " ", _SPELLED_AT_MOST)
+    words: list[str] = []
+    size = 0
+    for valtype in valtypes:
+        if size > _SPELLED_SIZE:  # each may be a function type again, so that spelling takes time
+            return f"{' '.join(words)} and {len(valtypes) - len(words)} more"
+        words.append(str(valtype))
+        size += len(words[-1]) + 1
+    return " ".join(words)
 
 
 class WasmFuncType(Record, WasmtimeType):
@@ -477,7 +484,7 @@ class WasmFuncType(Record, WasmtimeType):
     def __str__(self) -> str:
         params = f" (param {_spelled(self.params)})" if self.params else ""
         results = f" (result {_spelled(self.results)})" if self.results else ""
-        return shown_name(f"(func{params}{results})", _SPELLED_SIZE)
+        return f"(func{params}{results})"
 
 
 class WasmMemoryType(Record, WasmtimeType):

@@ -11,6 +11,7 @@ import io
 import json
 import os
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -221,6 +222,26 @@ def texts_of_types() -> dict[str, str]:
     return {**texts, "html": module._repr_html_()}
 
 
+def texts_of_nested_types() -> dict[str, str]:
+    """Spell types of functions that take hundreds of functions, which take hundreds of functions."""
+    wide, engine = "i32 " * 900, w.WasmEngine()
+    text = (
+        f"(module (type $a (func (param {wide}))) (type $b (func {'(param (ref $a))' * 900}))"
+        f"(type $c (func {'(param (ref $b))' * 900}))"
+        + "".join(f'(import "m" "{i}" (func (type $c)))' for i in range(100))
+    )
+    module = w.WasmModule(engine, text + ")")
+    began = time.process_time()
+    texts = {
+        "missing": _refused(w.LinkError, w.WasmInstance, w.WasmStore(engine), module),
+        "str": str(module.imports[0]),
+        "repr": repr(module.imports[0]),
+        "html": module._repr_html_(),
+    }
+    assert time.process_time() - began < 10  # minutes, if every type in them is spelled
+    return texts
+
+
 def texts_of_exports() -> dict[str, str]:
     """Look at exports and look up what is not there."""
     module = _many()
@@ -293,7 +314,14 @@ def texts_of_the_command_line() -> dict[str, str]:
 TEXTS: dict[str, Callable[[], dict[str, str]]] = {
     case.__name__: case
     for case in (
-        *(texts_of_links, texts_of_types, texts_of_exports, texts_of_compiling, texts_of_the_command_line),
+        *(
+            texts_of_links,
+            texts_of_types,
+            texts_of_nested_types,
+            texts_of_exports,
+            texts_of_compiling,
+            texts_of_the_command_line,
+        ),
     )
 }
 

@@ -61,7 +61,8 @@ def rewrite_names(wasm: bytes, *, keep_dwarf: bool = False) -> bytes:
     if complete and len(names) == 1:
         with contextlib.suppress(_Malformed):
             rewritten = _rewritten(wasm, *names[0])
-    view, parts, done = memoryview(wasm), [], 0
+    parts: list[bytes | memoryview] = []
+    view, done = memoryview(wasm), 0
     for at in renamed:
         parts += (view[done:at], b"_")  # "nam_", "_debug_info"
         done = at + 1

@@ -138,7 +138,8 @@ class WasmLoader(importlib.abc.Loader):
             except (ImportError, TypeError, ValueError) as problem:
                 raise self._failed(f"it imports {wanted}: {shown_name(str(problem), LINE_SIZE)}") from problem
             if not hasattr(found, wanted.name):
-                raise self._failed(f"it imports {wanted}, and that Python module has no such name")
+                missing = shown_name(repr(wanted.module))
+                raise self._failed(f"it imports {wanted}, and the module {missing} has no such name")
             items.append(getattr(found, wanted.name))
         return items
 

@@ -128,7 +128,9 @@ def test_damaged_modules_are_refused_for_the_same_reason(seed):
     for _ in range(500):
         wasm = bytearray(whole)
         for _ in range(random.randint(1, 3)):
-            wasm[random.randrange(8, len(wasm))] = random.choice((0, 1, 4, 0x7F, 0x80, 0xFF, random.randrange(256)))
+            wasm[random.randrange(8, len(wasm))] = random.choice(
+                (0, 1, 4, 0x7F, 0x80, 0xFF, random.randrange(256))
+            )
         damaged = bytes(wasm[: random.choice((len(wasm), random.randrange(8, len(wasm))))])
         said = []
         for variant in (damaged, rewrite_names(damaged)):

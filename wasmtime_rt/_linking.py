@@ -130,7 +130,7 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
                     check_store(store, item, wanted)
             elif isinstance(item, WasmSharedMemory) and item._engine is not module._engine:
                 raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
-        problem = _problem(item, wanted)
+        problem = _problem(item, wanted, spelled=len(wrong) < LIST_SIZE)
         if problem:
             wrong.append(wanted)
             if len(wrong) <= LIST_SIZE:
@@ -176,8 +176,8 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearr
     return write_all(store, module, find_all(store, module, find))
 
 
-def _problem(item: object, wanted: WasmImportType) -> str | None:
-    """Why ``item`` cannot serve as ``wanted``, if it cannot."""
+def _problem(item: object, wanted: WasmImportType, *, spelled: bool) -> str | None:
+    """Return why ``item`` cannot serve as ``wanted``, or ``None``; spell types only if ``spelled``."""
     expected = wanted.type
     if item is MISSING:
         return "missing"
@@ -189,11 +189,15 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
         size = (item.size,) if isinstance(item, (WasmMemory, WasmSharedMemory, WasmTable)) else ()
         if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
             return None
-        return f"got {given}" + (f", which is {size[0]} large now" if size else "")
+        return f"got {given if spelled else 'another type'}" + (
+            f", which is {size[0]} large now" if size else ""
+        )
     if is_func:
         if isinstance(item, Definition):
             fits = item.type is None or item.type.matches(cast("WasmFuncType", expected))
-            return None if fits else f"got a Python function of type {item.type}"
+            return (
+                None if fits else f"got a Python function of type {item.type if spelled else 'another type'}"
+            )
         try:
             check_callable(item)
         except TypeError as problem:

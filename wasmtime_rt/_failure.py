@@ -11,13 +11,16 @@ WebAssembly exception is unwound, by the language's own rules.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import _convert
 from ._abstract import AbstractFunc
 from ._convert import HeldRef
+from ._guest_names import without_prefix
 from ._lowlevel import NULL, accel, address_of, ffi, lib
+from ._text import shown_text
 from .errors import (
     OutOfFuelError,
     TrapCode,
@@ -51,6 +54,7 @@ _EXIT = re.compile(r"wasi exit with code (\d+)$", re.MULTILINE)
 
 #: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
 _REASONS = "\n\nCaused by:\n"
+_BACKTRACE = "error while executing at wasm backtrace:"
 #: What to do where the engine gets no address space.
 _RESERVE_LESS = (
     "\nhint: this process has not enough address space or mappings left (RLIMIT_AS, vm.max_map_count); "
@@ -63,13 +67,21 @@ _MISMATCH, _RETURNED = "type mismatch: expected", "function attempted to return 
 _NOTE = "WebAssembly frames (innermost first):"
 
 
+def shows_dwarf() -> bool:
+    """Whether the environment asks the engine for the source lines of frames, which it reads in DWARF."""
+    return os.environ.get("WASMTIME_BACKTRACE_DETAILS") == "1"
+
+
 def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
     return _reason_first(accel.error_message(address_of(error)))
 
 
 def _reason_first(message: bytes) -> str:
-    """What the engine says, turned round: the first line is the reason, where the engine has it last."""
+    """Return what the engine says with the reason in the first line, and without the frames.
+
+    The engine has the reason last, and behind the frames advice about an environment variable.
+    """
     text = _turned_round(message)
     return text + _RESERVE_LESS if "mmap failed" in text else text
 
@@ -77,10 +89,20 @@ def _reason_first(message: bytes) -> str:
 def _turned_round(message: bytes) -> str:
     said, _, reasons = message.rstrip(b"\0\n").decode(errors="replace").rpartition(_REASONS)
     if not said:
-        return reasons
+        return shown_text(reasons)
     # Each is indented by four, and numbered where they are several.
     told = re.split(r"^ {4}\d+: ", reasons, flags=re.MULTILINE)[1:] or [reasons.removeprefix("    ")]
-    return "\n".join([*(reason.rstrip("\n") for reason in reversed(told)), said])
+    lines = [reason.rstrip("\n") for reason in [*reversed(told), said]]
+    if not shows_dwarf():
+        lines = [line for line in lines if not line.startswith(_BACKTRACE)]
+    return shown_text("\n".join(lines))
+
+
+def _with_frames(text: str, frames: tuple[WasmFrame, ...]) -> str:
+    """Return the reason with one line for each frame."""
+    if not frames or _BACKTRACE in text:
+        return text
+    return "\n".join([text, *(f"  {frame}" for frame in frames)])
 
 
 def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:
@@ -156,11 +178,9 @@ def _defined(given: Any) -> str:
 
 def _frame(index: int, func: bytes | None, module: bytes | None, *offsets: int) -> WasmFrame:
     """Return a frame as ``Failure.take`` describes it."""
-    return WasmFrame(index, _name(func), _name(module), *offsets)
-
-
-def _name(name: bytes | None) -> str | None:
-    return None if name is None else name.decode(errors="replace")
+    func_name = None if func is None else without_prefix(func.decode(errors="replace"))
+    module_name = None if module is None else module.decode(errors="replace")
+    return WasmFrame(index, func_name, module_name, *offsets)
 
 
 def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
@@ -198,12 +218,13 @@ def _told(
     message, number, told = ended.take()
     text = _reason_first(message)
     code = None if number is None else TrapCode(number)
+    frames = tuple(_frame(*frame) for frame in told)
+    exit_code = _EXIT.match(text)
+    text = _with_frames(text, frames)
     reason, newline, where = text.partition("\n")
     stopped = _STOPPED.fullmatch(reason) if code is None else None
     if stopped or (code is None and reason == _DEADLINE):
         code = TrapCode.INTERRUPT
-    frames = tuple(_frame(*frame) for frame in told)
-    exit_code = _EXIT.match(text)
     thrown = None
     if taken is not None:
         thrown = _convert.wrappers.exception(store, context, ffi.addressof(taken[0].exception))

@@ -7,8 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ._exact import utf8
 from ._failure import check
+from ._guest_names import without_prefix
 from ._host_files import Descriptor, open_output
+from ._importing import Importing
 from ._lowlevel import NULL, byte_vector, disown, ffi, lib, own, take_bytes
+from ._text import shown_name
 from .errors import WasmtimeError
 
 if TYPE_CHECKING:
@@ -26,6 +29,24 @@ def _name(text: str) -> tuple[Any, Any]:
     encoded = utf8(text, "replace")
     data = ffi.new("char[]", encoded)
     return ffi.new("wasm_name_t *", (len(encoded), data)), data
+
+
+#: What stands in front of the names in a profile. In a name, the second quotation mark would be escaped.
+_NAMES = b'"stringArray":'
+
+
+def _shown_profile(profile: bytes) -> bytes:
+    """Return a profile of the engine's with the names of functions as error messages show them."""
+    with Importing():
+        import json  # noqa: PLC0415  rarely needed
+
+    head, found, rest = profile.partition(_NAMES)
+    if not found:
+        return profile
+    text = rest.decode()
+    names, end = json.JSONDecoder().raw_decode(text)
+    shown = [shown_name(without_prefix(name)) for name in names]
+    return b"".join((head, found, json.dumps(shown).encode(), text[end:].encode()))
 
 
 class StoreProfile:
@@ -133,7 +154,7 @@ class StoreProfile:
         disown(owner)  # the engine's now
         check(lib.wasmtime_guestprofiler_finish(profiler, made))
         with open(target.number, "wb", closefd=False) as file:
-            file.write(take_bytes(made))
+            file.write(_shown_profile(take_bytes(made)))
         target.close()
 
     def __repr__(self) -> str:

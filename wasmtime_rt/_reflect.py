@@ -86,14 +86,31 @@ class EngineType(DefinedType):
 
     def _definition(self, of: Any) -> str:
         if self._kind == "func":
-            return str(functype(of.concrete_func, self._engine))
+            return self._signature("func", of.concrete_func)
         if self._kind == "array":
             return f"(array {self.element})"
         if self._kind == "struct":
             count = lib.wasmtime_struct_type_num_fields(of.concrete_struct)
             fields = "".join(f" (field {field})" for field in self._read_fields(of, min(count, _MAX_FIELDS)))
             return f"(struct{fields}{' ...' if count > _MAX_FIELDS else ''})"
-        return str(WasmTagType(self.func))
+        tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
+        try:
+            return self._signature("tag", lib.wasm_tagtype_functype(tag))
+        finally:
+            lib.wasm_tagtype_delete(tag)
+
+    def _signature(self, kind: str, pointer: Any) -> str:
+        """Spell a ``wasm_functype_t *``. Only the first types are read: each may be a function type again."""
+        text = f"({kind}"
+        for name, side in (
+            ("param", lib.wasm_functype_params(pointer)),
+            ("result", lib.wasm_functype_results(pointer)),
+        ):
+            if side.size:
+                count = min(side.size, _MAX_FIELDS)
+                words = " ".join(str(valtype(side.data[i], self._engine)) for i in range(count))
+                text += f" ({name} {words}{' ...' if side.size > count else ''})"
+        return text + ")"
 
     # What is behind the pointer is one of four: each accessor looks first which.
 

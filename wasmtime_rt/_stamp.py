@@ -27,7 +27,8 @@ from ._record import Record
 from .errors import DeserializeError
 
 _MAGIC = b"\x89wasmtime_rt\r\n\x1a\n"
-_FORMAT = 2
+#: 2: the shape tells of a heap. 3: the names of functions begin with ``$``, see `_guest_names`.
+_FORMAT = 3
 _FRONT = struct.Struct("<32sQII")
 _BACK = struct.Struct("<32s16s")
 _MOST_FACTS = 64 << 20  # a million tables with long names

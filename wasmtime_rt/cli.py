@@ -27,6 +27,7 @@ from ._console import problem, progress, table
 from ._host_files import MAX_SOURCE, open_input, read_file, write_file
 from ._loading import limits_for, load, translate
 from ._stamp import read_stamp
+from ._text import listed, shown_name
 from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LinkError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
@@ -100,7 +101,7 @@ class _Mounts(argparse.Action):
         guest, host = values
         mounts = dict(getattr(namespace, self.dest))
         if guest in mounts:
-            parser.error(f"--dir: two folders have the name {printable(guest)!r} for the program")
+            parser.error(f"--dir: two folders have the name {shown_name(guest)} for the program")
         setattr(namespace, self.dest, {**mounts, guest: host})
 
 
@@ -317,9 +318,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _say(refused: BaseException) -> None:
     if isinstance(refused, WasmTrap) and refused.frames and not isinstance(refused, WasmTimeout):
         where = refused.frames[0]
-        name = re.sub(r"[^\x20-\x7e]+", "?", str(where))  # a module says its own names
         reason = str(refused).partition("\n")[0].removeprefix("wasm trap: ")
-        problem(f"{reason} in {name}")
+        problem(f"{reason} in {where}")
     elif isinstance(refused, OSError) and refused.filename is not None:
         problem(f"{refused.filename}: {refused.strerror}")
     elif isinstance(refused, KeyError):
@@ -332,7 +332,7 @@ def _one_line(refused: BaseException) -> str:
     """What went wrong, with the reasons that stand in further lines."""
     first, *rest = [line.strip() for line in str(refused).splitlines() if line.strip()] or [""]
     if isinstance(refused, LinkError) and rest:
-        return printable(f"{first}: {'; '.join(rest)}")
+        return f"{first}: {'; '.join(rest)}"
     place = re.search(r"--> .*:(\d+:\d+)$", str(refused), re.MULTILINE)
     if place and isinstance(refused, CompileError):
         return f"{first} at {place[1]}"
@@ -340,6 +340,9 @@ def _one_line(refused: BaseException) -> str:
 
 
 # ---- Commands
+
+#: Rows that ``inspect`` shows as a table.
+_ROWS_AT_MOST = 1000
 
 
 def _cache(arguments: argparse.Namespace) -> Any:
@@ -433,10 +436,10 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     exported = {export.name: export.type for export in sandbox.module.exports}
     if arguments.invoke is None and "_start" not in exported:
-        functions = ", ".join(name for name, kind in exported.items() if isinstance(kind, WasmFuncType))
+        functions = [name for name, kind in exported.items() if isinstance(kind, WasmFuncType)]
         raise _Refused(
             f"{arguments.program}: no program, for it exports no _start; "
-            f"--invoke NAME calls one of {printable(functions) or 'nothing'}"
+            f"--invoke NAME calls one of {listed(functions) or 'nothing'}"
         )
     environment = dict(os.environ) if arguments.inherit_env else {}
     environment.update(arguments.env)
@@ -572,14 +575,14 @@ def _inspect(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(told, indent=2))
         return 0
-    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + ', '.join(wasi) if wasi else ''}")
+    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + listed(wasi) if wasi else ''}")
     print(f"features: {', '.join(features) or 'none beyond the first version'}")
     if module.imports:
-        rows = [(printable(one.module), printable(one.name), str(one.type)) for one in module.imports]
-        table(f"{len(rows)} imports", ("module", "name", "type"), rows)
+        rows = [(one.module, one.name, one.type) for one in module.imports]
+        _table_of_names(f"{len(rows)} imports", ("module", "name", "type"), rows)
     if module.exports:
-        exports = [(printable(one.name), str(one.type)) for one in module.exports]
-        table(f"{len(exports)} exports", ("name", "type"), exports)
+        exports = [(one.name, one.type) for one in module.exports]
+        _table_of_names(f"{len(exports)} exports", ("name", "type"), exports)
     return 0
 
 
@@ -605,18 +608,15 @@ def _inspect_compiled(path: str, *, as_json: bool) -> int:
     rows = [("engine", f"Wasmtime {found.engine}"), *found.settings.items()]
     if found.source is not None:
         rows.append(("SHA-256 of the WebAssembly", found.source))
-    table("compiled with", ("", ""), [(_short(name), _short(value)) for name, value in rows])
+    _table_of_names("compiled with", ("", ""), rows)
     return 0
 
 
-def _short(text: object) -> str:
-    shown = printable(str(text)[:256])
-    return shown if len(str(text)) <= 256 else shown + "..."
-
-
-def printable(text: str) -> str:
-    """Names in modules may be anything: nothing in them is to move the cursor of a terminal."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+def _table_of_names(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print what a module says of itself, bounded."""
+    table(title, columns, [[shown_name(str(cell)) for cell in row] for row in rows[:_ROWS_AT_MOST]])
+    if len(rows) > _ROWS_AT_MOST:
+        print(f"  and {len(rows) - _ROWS_AT_MOST} more, which --json lists")
 
 
 def _wat2wasm(arguments: argparse.Namespace) -> int:

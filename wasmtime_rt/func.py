@@ -16,6 +16,7 @@ from ._fast import Function, new_host_function
 from ._lowlevel import accel, address_of, ffi, lib
 from ._messages import wrong_count
 from ._reflect import functype
+from ._text import shown_name
 from .annotations import as_host_function, check_callable, name_of, signature_of
 from .errors import WasmtimeError
 from .externs import StoreItem
@@ -103,7 +104,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
                 c_type = ffi.gc(lib.wasmtime_func_type(context, handle), lib.wasm_functype_delete)
                 func_type = functype(c_type, store._core.engine)
         self = cls.__new__(cls)
-        self._adopt(store, handle, func_type, name or "function")
+        self._adopt(store, handle, func_type, shown_name(name or "function"))
         return self
 
     @property
@@ -113,7 +114,10 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
     @property
     def name(self) -> str:
-        """The name by which it was exported, or the Python function's."""
+        """The name by which it was exported, or the Python function's.
+
+        A name that is long or not printable is as error messages show it: cut and escaped.
+        """
         return self._name
 
     def call_values(

@@ -15,6 +15,7 @@ from ._fast import instantiate as make_instance
 from ._fast import look_at_signals
 from ._importing import Importing
 from ._lowlevel import ffi, lib
+from ._text import first_of, listed, shown_name
 from .errors import ClosedError, LinkError, WasmtimeError
 from .externs import StoreItem
 from .func import WasmFunc
@@ -72,8 +73,9 @@ class WasmExports(Mapping[str, WasmExtern]):
         except KeyError:
             pass
         if name not in self.__types:
-            offered = ", ".join(self.__types) or "nothing"
-            raise KeyError(f"no export {name!r}; the module exports {offered}")
+            raise KeyError(
+                f"no export {shown_name(repr(name))}; the module exports {listed(self.__types) or 'nothing'}"
+            )
         found = self.__find(name, self.__types[name])
         return self.__cache.setdefault(name, found)
 
@@ -90,10 +92,10 @@ class WasmExports(Mapping[str, WasmExtern]):
         if name.startswith("_WasmExports__"):
             object.__setattr__(self, name, value)
             return
-        raise AttributeError(f"exports cannot be set: {name}; of a global, set its value")
+        raise AttributeError(f"exports cannot be set: {shown_name(name)}; of a global, set its value")
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"exports cannot be deleted: {name}")
+        raise AttributeError(f"exports cannot be deleted: {shown_name(name)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.__types)
@@ -105,7 +107,8 @@ class WasmExports(Mapping[str, WasmExtern]):
         return sorted({*super().__dir__(), *filter(str.isidentifier, self.__types)})
 
     def __repr__(self) -> str:
-        return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"
+        items = (f"{shown_name(name)}: {shown_name(str(type_))}" for name, type_ in self.__types.items())
+        return f"<WasmExports {first_of(items, len(self.__types))}>"
 
     def _repr_html_(self) -> str:
         with Importing():
@@ -135,7 +138,7 @@ class ByName:
         """
         found = self._find(name)
         if kind is not None and not isinstance(found, kind):
-            raise TypeError(f"export {name!r}: expected a {kind.__name__}, got {found!r}")
+            raise TypeError(f"export {shown_name(repr(name))}: expected a {kind.__name__}, got {found!r}")
         return found
 
     def get_func(self, name: str) -> WasmFunc:

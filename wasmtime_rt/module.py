@@ -15,7 +15,8 @@ from ._abstract import AbstractModule, begin
 from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
 from ._exact import exact_bytes, utf8
-from ._failure import check
+from ._failure import check, shows_dwarf
+from ._guest_names import rewrite_names
 from ._host_files import open_input, read_file
 from ._importing import Importing
 from ._lowlevel import (
@@ -29,6 +30,7 @@ from ._lowlevel import (
     take_bytes,
 )
 from ._reflect import module_exports, module_imports
+from ._text import shown_name
 from ._trial import try_module
 from .engine import WasmEngine, check_engine
 from .errors import CompileError, DeserializeError, WrongEngineError
@@ -205,12 +207,14 @@ class WasmModule(AbstractModule):
         if wasm.startswith(_COMPONENT):
             raise CompileError("this is a component, not a module: components are not supported yet")
         pointer = engine._pointer
-        if engine._plain_config.debug_info:
+        debug_info = engine._plain_config.debug_info
+        bounded = rewrite_names(wasm, keep_dwarf=debug_info or shows_dwarf())
+        if debug_info:
             # For debug information the engine reads functions before it validates them, and dies of bad ones.
-            validate(engine, wasm)
+            validate(engine, bounded)
             if b".debug_" in wasm:  # it may die of bad DWARF, too, which no validation finds
-                try_module(engine._plain_config, wasm)
-        self._adopt(engine, pointer, compile_module(engine, pointer, wasm), module_shape(wasm))
+                try_module(engine._plain_config, bounded)
+        self._adopt(engine, pointer, compile_module(engine, pointer, bounded), module_shape(wasm))
 
     def _adopt(self, engine: WasmEngine, engine_pointer: Any, pointer: Any, shape: ModuleShape) -> None:
         self._engine = engine
@@ -465,8 +469,9 @@ class WasmModule(AbstractModule):
             for item in items:
                 if isinstance(item.type, WasmTableType):
                     raise DeserializeError(
-                        f"{where}: it has no stamp, so nothing tells the limits of its table {item.name!r}: "
-                        "compile the WebAssembly, or load what WasmModule.serialize makes of it"
+                        f"{where}: it has no stamp, so nothing tells the limits of its table "
+                        f"{shown_name(repr(item.name))}: compile the WebAssembly, or load what "
+                        "WasmModule.serialize makes of it"
                     )
         return self
 

@@ -96,7 +96,7 @@ REASONS: list[tuple[str, str, str]] = [
     (
         "wasi",
         "This package implements WASI preview 1 itself. Components, which come later, will use it.",
-        "wasi_config_* wasmtime_context_set_wasi wasmtime_linker_define_wasi",
+        "wasmtime_error_exit_status wasi_config_* wasmtime_context_set_wasi wasmtime_linker_define_wasi",
     ),
     (
         "callbacks",

@@ -130,8 +130,8 @@ def restore_signal_handlers() -> bool:
     code.
 
     If a trap comes on a thread that blocks these signals, the process ends. So they are unblocked when a
-    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C code
-    blocks them later, they are unblocked when an instance is made on that thread, or when this function is
+    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C
+    code blocks them later, they are unblocked when an instance is made on that thread, or when this function is
     called there.
 
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines

@@ -143,7 +143,15 @@ ffi.cdef(declarations(NATIVE / "native.h"))
 #: ``_native/threads.c``. These are parts of the names of such functions.
 KEEPS_GIL = (
     *("type", "func_new", "ref_pre_", "module_imports", "module_exports", "module_clone", "module_delete"),
-    *("linker_new", "linker_clone", "linker_delete", "linker_define", "linker_get", "linker_instantiate_pre"),
+    *(
+        "linker_new",
+        "linker_clone",
+        "linker_delete",
+        "linker_define",
+        "wasi_define",
+        "linker_get",
+        "linker_instantiate_pre",
+    ),
     *("instance_pre_delete", "engine_clone", "engine_delete"),
 )
 PREAMBLE = f"""
@@ -189,10 +197,11 @@ ffi.set_source(
     "wasmtime_rt._ffi",
     PREAMBLE,
     sources=[
-        f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")
+        *(f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")),
+        *(str(path.relative_to(ROOT)) for path in sorted(NATIVE.glob("wasi/*.c"))),
     ],
     depends=[
-        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("*.*")])
+        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("**/*.*")])
     ],
     include_dirs=[str(NATIVE)],
     extra_compile_args=STRICT,

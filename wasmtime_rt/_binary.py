@@ -12,7 +12,10 @@ from collections.abc import Iterator
 
 from ._record import Record
 
-_IMPORT, _TABLE, _EXPORT = 2, 4, 7
+_TYPE, _IMPORT, _TABLE, _MEMORY_SECTION, _EXPORT, _TAG_SECTION = 1, 2, 4, 5, 7, 13
+_FUNC_TYPE = 0x60
+#: Types of values that are not on the heap: numbers, vectors and functions.
+_PLAIN = frozenset({0x7F, 0x7E, 0x7D, 0x7C, 0x7B, 0x70})
 _FUNC, _TABLE_KIND, _MEMORY, _GLOBAL, _TAG = range(5)
 
 
@@ -31,11 +34,16 @@ class ModuleShape(Record):
         imported_tables: Limits by position among all imports.
         exported_tables: Limits by name.
         passed_on: For exports that are imports, by name, the position among all imports.
+        heap: Whether instances may use a heap of references: the module defines structs, arrays or tags, or
+            its functions take references. A recursion group of functions counts, too.
+        memory: Whether it has a linear memory, imported ones counted.
     """
 
     imported_tables: dict[int, TableLimits]
     exported_tables: dict[str, TableLimits]
     passed_on: dict[str, int]
+    heap: bool = False
+    memory: bool = False
 
 
 class _Reader:
@@ -64,6 +72,17 @@ class _Reader:
     def skip_value_type(self) -> None:
         if self.byte() in {0x63, 0x64}:  # (ref null ht), (ref ht)
             self.number()
+
+    def types_use_heap(self) -> bool:
+        """Whether a section of types has any other than functions of plain values."""
+        for _ in range(self.number()):
+            if self.byte() != _FUNC_TYPE:
+                return True
+            for _ in range(2):
+                for _ in range(self.number()):
+                    if self.byte() not in _PLAIN:
+                        return True
+        return False
 
     def limits(self) -> TableLimits:
         flags = self.byte()
@@ -134,6 +153,7 @@ class _Reader:
 def module_shape(wasm: bytes) -> ModuleShape:
     """What there is to know about the module ``wasm``."""
     found = ModuleShape({}, {}, {})
+    heap = memory = False
     tables: list[TableLimits] = []
     imported: list[list[int]] = [[], [], [], [], []]  # positions among all imports, by kind
     at = 8
@@ -142,7 +162,13 @@ def module_shape(wasm: bytes) -> ModuleShape:
         section, size = head.byte(), head.number()
         at = head.at + size
         body = _Reader(wasm, head.at, at)
-        if section == _IMPORT:
+        if section == _TYPE:
+            heap = body.types_use_heap()
+        elif section == _TAG_SECTION:
+            heap = True
+        elif section == _MEMORY_SECTION:
+            memory = memory or body.number() > 0
+        elif section == _IMPORT:
             for position, (kind, limits) in enumerate(body.imports()):
                 imported[kind].append(position)
                 if limits is not None:
@@ -163,4 +189,4 @@ def module_shape(wasm: bytes) -> ModuleShape:
                     found.exported_tables[name] = tables[index]
                 if index < len(imported[kind]):
                     found.passed_on[name] = imported[kind][index]
-    return found
+    return found._replace(heap=heap or bool(imported[_TAG]), memory=memory or bool(imported[_MEMORY]))

@@ -41,8 +41,13 @@ if TYPE_CHECKING:
 #: A value that was written: where, what, as what type.
 Written: TypeAlias = tuple[object, object, WasmValType]
 
-#: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
-_DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
+#: The first line of an error that ``epochs.c`` makes at the user's epoch deadline.
+_DEADLINE = "wasm trap: interrupt"
+#: The same for a time limit or an interruption: the nanoseconds that had passed, and those of the limit.
+_STOPPED = re.compile(r"wasm trap: (?:interrupted|timeout) (\d+)(?: (\d+))?")
+
+#: What our own ``proc_exit`` says, see ``functions.c``: only C code chooses the text of a trap.
+_EXIT = re.compile(r"wasi exit with code (\d+)$", re.MULTILINE)
 
 #: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
 _REASONS = "\n\nCaused by:\n"
@@ -190,12 +195,15 @@ def failure(store: WasmStore, context: Any, ended: Any, raised: BaseException | 
 def _told(
     store: WasmStore, context: Any, ended: Any, raised: BaseException | None, taken: Any
 ) -> BaseException:
-    message, number, exit_status, told = ended.take()
+    message, number, told = ended.take()
     text = _reason_first(message)
     code = None if number is None else TrapCode(number)
-    if code is None and text.partition("\n")[0] in {_DEADLINE, _TIMEOUT, _INTERRUPTED}:
+    reason, newline, where = text.partition("\n")
+    stopped = _STOPPED.fullmatch(reason) if code is None else None
+    if stopped or (code is None and reason == _DEADLINE):
         code = TrapCode.INTERRUPT
     frames = tuple(_frame(*frame) for frame in told)
+    exit_code = _EXIT.match(text)
     thrown = None
     if taken is not None:
         thrown = _convert.wrappers.exception(store, context, ffi.addressof(taken[0].exception))
@@ -217,10 +225,10 @@ def _told(
     if thrown is not None:
         thrown.frames, thrown._text = frames, text
         return thrown
-    if exit_status is not None:
-        return WasmExit(exit_status)
-    if code is TrapCode.INTERRUPT and text.partition("\n")[0] != _DEADLINE:
-        return _stopped(store, text, frames)
+    if exit_code is not None:
+        return WasmExit(int(exit_code[1]))
+    if stopped:
+        return _ended(stopped, newline + where, frames)
     if code is TrapCode.OUT_OF_FUEL:
         return OutOfFuelError(text, code, frames)
     if _RETURNED in text and frames:
@@ -232,17 +240,15 @@ def _told(
     return WasmtimeError(text)
 
 
-def _stopped(store: WasmStore, text: str, frames: tuple[WasmFrame, ...]) -> WasmTrap:
-    """What the end of a time limit, or `WasmStore.interrupt`, makes of a call."""
-    times = ffi.new("uint64_t[2]")
-    lib.wrt_epochs_times(store._core.epochs, times)
-    elapsed, limit = times[0] / 1e9, times[1] / 1e9
-    reason, rest, where = text.partition("\n")
-    if reason == _TIMEOUT:
-        said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"
-        return WasmTimeout(said + rest + where, TrapCode.INTERRUPT, frames, elapsed, limit)
-    said = f"interrupted after {elapsed:.3f} seconds"
-    return WasmInterrupted(said + rest + where, TrapCode.INTERRUPT, frames, elapsed)
+def _ended(stopped: re.Match[str], where: str, frames: tuple[WasmFrame, ...]) -> WasmTrap:
+    """Return what the end of a time limit, or `WasmStore.interrupt`, makes of a call."""
+    elapsed = int(stopped[1]) / 1e9
+    if stopped[2] is None:
+        said = f"interrupted after {elapsed:.3f} seconds"
+        return WasmInterrupted(said + where, TrapCode.INTERRUPT, frames, elapsed)
+    limit = int(stopped[2]) / 1e9
+    said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"
+    return WasmTimeout(said + where, TrapCode.INTERRUPT, frames, elapsed, limit)
 
 
 #: Where a store's core keeps the host function that takes exceptions, among the numbers of the others.

@@ -24,12 +24,15 @@ from typing import Any
 
 from . import __version__, engine_version
 from ._console import problem, progress, table
+from ._host_files import MAX_SOURCE, open_input, read_file, write_file
+from ._loading import limits_for, load, translate
+from ._stamp import read_stamp
 from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LinkError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
-from .module import WasmModule, read_source, wat2wasm
+from .module import WasmModule, read_content
 from .module_cache import ModuleCache
-from .sandbox import Sandbox
+from .sandbox import MAX_MODULE_SIZE, MEMORY, Sandbox
 from .types import WasmExternType, WasmFuncType
 from .wasi import HostDir, rw
 
@@ -63,6 +66,11 @@ def _positive(text: str) -> float:
     return value
 
 
+def _or_none(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    """How to read a limit: as ``convert`` does, or ``none``, which lifts it."""
+    return lambda text: None if text.lower() == "none" else convert(text)
+
+
 def _count(text: str) -> int:
     if not text.isascii() or not text.isdigit():
         raise argparse.ArgumentTypeError(f"expected a whole number, got {text!r}")
@@ -76,6 +84,24 @@ def mount(text: str) -> tuple[str, HostDir]:
     if not host:
         raise argparse.ArgumentTypeError(f"expected HOST[::GUEST][:rw], got {text!r}")
     return guest or host, rw(host) if writable else host
+
+
+class _Mounts(argparse.Action):
+    """Collects mounts, and refuses two folders with one name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002  which argparse gives
+    ) -> None:
+        """Add one mount."""
+        guest, host = values
+        mounts = dict(getattr(namespace, self.dest))
+        if guest in mounts:
+            parser.error(f"--dir: two folders have the name {printable(guest)!r} for the program")
+        setattr(namespace, self.dest, {**mounts, guest: host})
 
 
 def variable(text: str) -> tuple[str, str]:
@@ -140,6 +166,19 @@ def parser() -> argparse.ArgumentParser:
         help="a setting of WasmConfig, as in --set consume_fuel=true, --set strategy=winch, "
         "--set max_wasm_stack=1MiB; may be repeated",
     )
+    compiled = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    compiled.add_argument(
+        "--compile-timeout", metavar="SECONDS", type=_or_none(_positive), default=...,
+        help="give up compiling after so many seconds: by default 30, and 10 more for each MiB; or 'none'",
+    )  # fmt: skip
+    compiled.add_argument(
+        "--compile-memory", metavar="SIZE", type=_or_none(size), default=...,
+        help="let compiling take so much memory: by default 256M, and 40 times the module's size; or 'none'",
+    )  # fmt: skip
+    compiled.add_argument(
+        "--max-module-size", metavar="SIZE", type=_or_none(size), default=MAX_MODULE_SIZE,
+        help="compile no more than so many bytes, by default 128M; 'none' for no limit",
+    )  # fmt: skip
     commands = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def add(name: str, run: Callable[[argparse.Namespace], int], text: str, *parents: Any) -> Any:
@@ -150,26 +189,26 @@ def parser() -> argparse.ArgumentParser:
         command.set_defaults(run=run)
         return command
 
-    run = add("run", _run, "run a program, or a function of a module", cached)
+    run = add("run", _run, "run a program, or a function of a module", cached, compiled)
     run.usage = "wasmtime-rt run [options] PROGRAM [arguments for the program ...]"
     _add_run_options(run)
 
-    compile_ = add("compile", _compile, "compile a module to a file that loads at once", tuned)
+    compile_ = add("compile", _compile, "compile a module to a file that loads at once", tuned, compiled)
     compile_.add_argument("module", metavar="MODULE")
     compile_.add_argument("-o", "--output", metavar="FILE", help="by default the module's name with .cwasm")
 
-    inspect = add("inspect", _inspect, "show what a module imports, exports and needs")
+    inspect = add("inspect", _inspect, "show what a module imports, exports and needs", compiled)
     inspect.add_argument("module", metavar="MODULE")
     inspect.add_argument("--json", action="store_true", help="as JSON")
 
-    wat = add("wat2wasm", _wat2wasm, "translate the text format into a binary module")
+    wat = add("wat2wasm", _wat2wasm, "translate the text format into a binary module", compiled)
     wat.add_argument("source", metavar="WAT", help="a file, or - for the standard input")
     wat.add_argument("-o", "--output", metavar="FILE", help="by default its name with .wasm; - for stdout")
 
-    validate = add("validate", _validate, "say whether modules are valid", tuned)
+    validate = add("validate", _validate, "say whether modules are valid", tuned, compiled)
     validate.add_argument("modules", metavar="MODULE", nargs="+")
 
-    bench = add("bench", _bench, "call a function many times and show how long it takes", cached)
+    bench = add("bench", _bench, "call a function many times and show how long it takes", cached, compiled)
     bench.add_argument("module", metavar="MODULE")
     bench.add_argument("function", metavar="FUNCTION", help="the name of an export")
     bench.add_argument("args", metavar="ARGUMENT", nargs="*")
@@ -194,8 +233,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--dir",
         metavar="HOST[::GUEST][:rw]",
         type=mount,
-        action="append",
-        default=[],
+        action=_Mounts,
+        default={},
         help="a folder that the program sees, read-only unless it ends with :rw; may be repeated",
     )
     run.add_argument(
@@ -210,13 +249,15 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--argv0", metavar="NAME", help="its own name, by default that of its file")
     run.add_argument("--timeout", metavar="SECONDS", type=_positive, help="end it after so many seconds")
     run.add_argument("--fuel", metavar="N", type=_count, help="end it after about so many instructions")
-    run.add_argument("--memory", metavar="SIZE", type=size, help="let its memory grow to so much: 512M, 1GiB")
     run.add_argument(
-        "--compile-timeout", metavar="SECONDS", type=_positive, help="give up compiling after so many seconds"
+        "--precompiled",
+        action="store_true",
+        help="PROGRAM is machine code that 'compile' wrote: it runs with all rights of this process",
     )
     run.add_argument(
-        "--compile-memory", metavar="SIZE", type=size, help="let compiling take so much memory: 512M, 1GiB"
-    )
+        "--memory", metavar="SIZE", type=_or_none(size), default=MEMORY,
+        help="let its memory grow to so much: 512M, 2GiB; by default 1GiB; 'none' for no limit",
+    )  # fmt: skip
     run.add_argument("--profile", metavar="FILE", help="write a profile for https://profiler.firefox.com")
 
 
@@ -307,6 +348,30 @@ def _cache(arguments: argparse.Namespace) -> Any:
     return False if arguments.cache == "off" else arguments.cache
 
 
+def _compile_limits(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The limits on compiling, as `Sandbox` takes them."""
+    return {
+        name: getattr(arguments, name) for name in ("compile_timeout", "compile_memory", "max_module_size")
+    }
+
+
+def _binary(content: bytes, arguments: argparse.Namespace) -> bytes:
+    """The binary module of ``content``, a module or WAT, translated within the limits on compiling."""
+    most = arguments.max_module_size
+    if most is not None and len(content) > most:
+        raise _Refused(f"the module has {len(content)} bytes, allowed are {most}: --max-module-size")
+    return translate(content, *_limits(content, arguments))
+
+
+def _limits(content: bytes, arguments: argparse.Namespace) -> tuple[float | None, int | None]:
+    return limits_for(len(content), arguments.compile_timeout, arguments.compile_memory)
+
+
+def _load(engine: WasmEngine, wasm: bytes, arguments: argparse.Namespace) -> WasmModule:
+    """``wasm`` compiled within the limits on compiling."""
+    return load(engine, wasm, False, arguments.compile_timeout, arguments.compile_memory)
+
+
 def _megabytes(count: int) -> str:
     return f"{count / 1e6:.1f} MB" if count >= 100_000 else f"{count} bytes"
 
@@ -325,19 +390,28 @@ _RUNNABLE: Sequence[dict[str, Any]] = (
 )
 
 
-def _program(path: str) -> str | WasmModule:
-    """What a sandbox takes: a path, or a module that was compiled already."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"\x7fELF":
-            return path
+def _precompiled(path: str) -> WasmModule:
+    """The module that ``compile`` wrote to a file."""
     for settings in _RUNNABLE:
         with contextlib.suppress(WasmtimeError):
             return WasmModule.deserialize_file(WasmEngine(WasmConfig(**settings)), path)
     return WasmModule.deserialize_file(WasmEngine(), path)
 
 
+def _is_compiled(path: str) -> bool:
+    with open(open_input(path, "PROGRAM"), "rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    program = _program(arguments.program)
+    program: str | WasmModule = arguments.program
+    if arguments.precompiled:
+        program = _precompiled(arguments.program)
+    elif _is_compiled(arguments.program):
+        raise _Refused(
+            f"{arguments.program}: it is machine code, not WebAssembly: --precompiled runs it, with all "
+            "rights of this process"
+        )
     if isinstance(program, WasmModule):
         config = program.engine.config
         for option, setting in (
@@ -353,11 +427,9 @@ def _run(arguments: argparse.Namespace) -> int:
             timeout=arguments.timeout,
             fuel=arguments.fuel,
             memory=arguments.memory,
-            max_output=None,
-            max_module_size=None,
-            compile_timeout=arguments.compile_timeout,
-            compile_memory=arguments.compile_memory,
+            max_output=None,  # which is for output that is captured
             cache=_cache(arguments),
+            **_compile_limits(arguments),
         )
     exported = {export.name: export.type for export in sandbox.module.exports}
     if arguments.invoke is None and "_start" not in exported:
@@ -381,7 +453,7 @@ def _run(arguments: argparse.Namespace) -> int:
             stdin="inherit",
             stdout="inherit",
             stderr="inherit",
-            mounts=dict(arguments.dir),
+            mounts=arguments.dir,
         ) as program_:
             watched = (
                 program_.store.profile(arguments.profile) if arguments.profile else contextlib.nullcontext()
@@ -416,12 +488,11 @@ def _values(name: str, kind: WasmExternType | None, words: Sequence[str]) -> lis
     return values
 
 
-def _write(path: str, data: bytes) -> None:
+def _write(path: str, data: bytes, mode: int = 0o666) -> None:
     if path == "-":
         sys.stdout.buffer.write(data)
-        return
-    with open(path, "wb") as file:
-        file.write(data)
+    else:
+        write_file(path, "--output", data, mode)
 
 
 def _compile(arguments: argparse.Namespace) -> int:
@@ -429,8 +500,9 @@ def _compile(arguments: argparse.Namespace) -> int:
     engine = WasmEngine(_config(arguments.set))
     began = time.perf_counter()
     with _compiling(arguments.module):
-        data = WasmModule(engine, Path(arguments.module)).serialize()
-    _write(target, data)
+        wasm = _binary(read_content(Path(arguments.module), arguments.max_module_size), arguments)
+        data = _load(engine, wasm, arguments).serialize()
+    _write(target, data, 0o644)  # for nobody else to write: it is machine code
     if target != "-":
         print(f"{target}: {_megabytes(len(data))}, compiled in {time.perf_counter() - began:.2f} s")
     return 0
@@ -476,9 +548,11 @@ def _features(wasm: bytes) -> list[str]:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     path = arguments.module
+    if _is_compiled(path):
+        return _inspect_compiled(path, as_json=arguments.json)
     with _compiling(path):
-        wasm = read_source(Path(path))
-        module = WasmModule(WasmEngine(WasmConfig(wasm_custom_page_sizes=True)), wasm)
+        wasm = _binary(read_content(Path(path), arguments.max_module_size), arguments)
+        module = _load(WasmEngine(WasmConfig(wasm_custom_page_sizes=True)), wasm, arguments)
         features = _features(wasm)
     names = [export.name for export in module.exports]
     kind = "command" if "_start" in names else "reactor" if "_initialize" in names else "library"
@@ -509,6 +583,37 @@ def _inspect(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _inspect_compiled(path: str, *, as_json: bool) -> int:
+    """Show the record at the end of a serialized module, without loading the module."""
+    with open(open_input(path, "MODULE"), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = read_stamp(path, size, lambda at, count: os.pread(file.fileno(), count, at))
+    if found is None:
+        raise _Refused(f"{path}: machine code that WasmModule.serialize did not write")
+    told = {
+        "path": path,
+        "size": size,
+        "kind": "compiled module",
+        "engine": f"Wasmtime {found.engine}",
+        "settings": found.settings,
+        "source": found.source,
+    }
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return 0
+    print(f"{path}: {size} bytes, a compiled module, which was not loaded")
+    rows = [("engine", f"Wasmtime {found.engine}"), *found.settings.items()]
+    if found.source is not None:
+        rows.append(("SHA-256 of the WebAssembly", found.source))
+    table("compiled with", ("", ""), [(_short(name), _short(value)) for name, value in rows])
+    return 0
+
+
+def _short(text: object) -> str:
+    shown = printable(str(text)[:256])
+    return shown if len(str(text)) <= 256 else shown + "..."
+
+
 def printable(text: str) -> str:
     """Names in modules may be anything: nothing in them is to move the cursor of a terminal."""
     return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
@@ -516,10 +621,14 @@ def printable(text: str) -> str:
 
 def _wat2wasm(arguments: argparse.Namespace) -> int:
     source = arguments.source
-    text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    if source == "-":
+        most = MAX_SOURCE if arguments.max_module_size is None else arguments.max_module_size
+        text = sys.stdin.buffer.read(most + 1)  # and `_binary` refuses more
+    else:
+        text = read_file(source, "WAT", arguments.max_module_size)
     target = arguments.output or ("-" if source == "-" else os.path.splitext(source)[0] + ".wasm")
     try:
-        _write(target, wat2wasm(text))
+        _write(target, _binary(text, arguments))
     except CompileError as refused:
         place = re.search(r":(\d+):(\d+)", str(refused))
         at = f":{place[1]}:{place[2]}" if place else ""
@@ -532,17 +641,17 @@ def _wat2wasm(arguments: argparse.Namespace) -> int:
 def _validate(arguments: argparse.Namespace) -> int:
     engine, status = WasmEngine(_config(arguments.set)), 0
     for path in arguments.modules:
-        wrong = _what_is_wrong(engine, path, arguments.verbose)
+        wrong = _what_is_wrong(engine, path, arguments)
         print(f"{path}: {wrong or 'valid'}")
         status |= bool(wrong)
     return status
 
 
-def _what_is_wrong(engine: WasmEngine, path: str, verbose: bool) -> str:
+def _what_is_wrong(engine: WasmEngine, path: str, arguments: argparse.Namespace) -> str:
     try:
-        WasmModule.validate(engine, Path(path))
+        WasmModule.validate(engine, _binary(read_content(Path(path), arguments.max_module_size), arguments))
     except CompileError as refused:
-        if verbose:
+        if arguments.verbose:
             raise
         place = re.search(r":(\d+:\d+)", str(refused))
         first = " ".join(str(refused).split("\n", 1)[0].split())
@@ -555,7 +664,7 @@ def _bench(arguments: argparse.Namespace) -> int:
         raise _Refused("--number: expected 1 or more")
     with _compiling(arguments.module):
         sandbox = Sandbox(
-            arguments.module, timeout=None, memory=None, max_module_size=None, cache=_cache(arguments)
+            arguments.module, timeout=None, cache=_cache(arguments), **_compile_limits(arguments)
         )
     exported = {export.name: export.type for export in sandbox.module.exports}
     values = _values(arguments.function, exported.get(arguments.function), arguments.args)
@@ -616,6 +725,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cache": cache.folder,
+        **({} if cache.problem is None else {"cache not used": cache.problem}),
         "cache entries": len(cache),
         "cache bytes": cache.size,
         "cache bytes at most": cache.max_size,

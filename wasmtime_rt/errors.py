@@ -355,8 +355,6 @@ class WasmExit(WasmtimeError):
 
     Attributes:
         code: The exit code, 0 to 255 for well-behaved programs.
-
-    C API: ``wasmtime_error_exit_status``.
     """
 
     def __init__(self, code: int) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import EllipsisType
 from typing import Any, ClassVar, NoReturn
 
 from . import _convert
 from ._abstract import AbstractFunc, begin
 from ._columns import Plan, note_row
 from ._convert import new_vals, release, to_val, value_from_val
+from ._deadline import limited
 from ._exact import is_a
 from ._fast import Function, new_host_function
 from ._lowlevel import accel, address_of, ffi, lib
@@ -30,7 +32,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
     f64 take real numbers, v128 takes 16 bytes, funcref a `WasmFunc` or ``None``, externref any object. A
     Python ``float`` makes a signalling NaN of f32 a quiet one: `call_values` gives results bit for bit.
 
-    The keyword ``timeout`` gives a call that many seconds, on engines with epochs: see `WasmStore.deadline`.
+    The keyword ``timeout`` bounds the time of a call in seconds, on engines with epochs, in place of the
+    store's own limit, which ``None`` lifts: see `WasmStore.deadline`.
 
     A call raises ``TypeError`` for a wrong number or kind of arguments, ``OverflowError`` for a number that
     its parameter cannot hold, `WasmTrap` where WebAssembly traps, `WasmTimeout` where its time is up,
@@ -113,7 +116,9 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         """The name by which it was exported, or the Python function's."""
         return self._name
 
-    def call_values(self, *args: Any, timeout: float | None = None) -> tuple[WasmValue[Any], ...]:
+    def call_values(
+        self, *args: Any, timeout: float | EllipsisType | None = ...
+    ) -> tuple[WasmValue[Any], ...]:
         """Call it, and get its results with their types, bit for bit: a NaN keeps its payload.
 
         Args:
@@ -138,8 +143,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
         C API: ``wasmtime_func_call``.
         """
-        if timeout is not None:
-            with self._store.deadline(timeout):
+        if timeout is not ...:
+            with limited(self._store, timeout):
                 return self.call_values(*args)
         _live, store, func_type = self._live, self._store, self._type
         params, results = func_type.params, func_type.results
@@ -197,7 +202,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
             self._store._keeps_gil = True
         return TypedFunc._wrap(self, handle, keep_gil=keep_gil)
 
-    def map(self, *columns: Any, out: Any = None, timeout: float | None = None) -> Any:
+    def map(self, *columns: Any, out: Any = None, timeout: float | EllipsisType | None = ...) -> Any:
         """Call the function once per row, at the speed of C.
 
         Args:
@@ -206,7 +211,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
                 number, which serves every row. A column of v128 is bytes, 16 for each row.
             out: Where the results go: a writable buffer of the result's type, or for several results a
                 tuple of such; new ones by default.
-            timeout: Seconds that all rows have together; see `WasmStore.deadline`.
+            timeout: Seconds that all rows have together, as for a call.
 
         Returns:
             ``out``, or what was made in its place: NumPy arrays where a column is one, else ``array.array``
@@ -221,8 +226,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
         C API: ``wasmtime_func_call_unchecked``.
         """
-        if timeout is not None:
-            with self._store.deadline(timeout):
+        if timeout is not ...:
+            with limited(self._store, timeout):
                 return self.map(*columns, out=out)
         self._live  # noqa: B018  raises where it was closed
         plan = Plan(self._name, self._type, columns, out)

@@ -99,6 +99,9 @@ class WasmLoader(importlib.abc.Loader):
         try:
             large = os.path.getsize(self._file) >= _WORTH_CACHING
             compiled = WasmModule.load(store.engine, Path(self._file), cache=large)
+        except (OSError, ValueError, WasmtimeError) as problem:
+            raise self._failed(str(problem)) from problem
+        try:
             instance = WasmInstance(store, compiled, self._imports(store, compiled))
         except (OSError, WasmtimeError) as problem:
             raise self._failed(str(problem)) from problem

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from types import EllipsisType
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from . import _linking
 from ._abstract import AbstractInstance
+from ._deadline import limited
 from ._exact import utf8
 from ._fast import instantiate as make_instance
 from ._fast import look_at_signals
@@ -171,7 +173,8 @@ class WasmInstance(ByName, AbstractInstance):
         imports: What it asks for: a mapping of mappings, ``{"env": {"log": print}}``, whose inner
             mappings may be the exports of another instance, or a flat sequence in the module's order.
             A Python callable serves as a function, a plain value as an immutable global.
-        timeout: Seconds that the start function has; see `WasmStore.deadline`.
+        timeout: Seconds that the start function may take, in place of the store's own limit; ``None`` lifts
+            that. See `WasmStore.deadline`.
 
     Raises:
         LinkError: Imports are missing or of the wrong type; the text lists all of them.
@@ -197,13 +200,13 @@ class WasmInstance(ByName, AbstractInstance):
         module: WasmModule,
         imports: _linking.Imports = None,
         *,
-        timeout: float | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> None:
         if self._store is not None:
             raise TypeError("this WasmInstance was initialised already")
         check_store_argument(store)
-        if timeout is not None:
-            with store.deadline(timeout):
+        if timeout is not ...:
+            with limited(store, timeout):
                 WasmInstance.__init__(self, store, module, imports)
             return
         self._store = store
@@ -289,10 +292,10 @@ class WasmInstance(ByName, AbstractInstance):
                     item.close()
             self._exports = None  # which know this object: nothing is left for the collector
 
-    def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
+    def call(self, name: str, *args: Any, timeout: float | EllipsisType | None = ...) -> Any:
         """Call the function exported as ``name``, as a `WasmFunc` is called."""
         func = self.get_func(name)
-        return func(*args) if timeout is None else func(*args, timeout=timeout)
+        return func(*args) if timeout is ... else func(*args, timeout=timeout)
 
     # ---- Lifetime
 
@@ -352,7 +355,11 @@ def _find_export(
 
 
 def instantiate(
-    store: WasmStore, module: WasmModule, imports: _linking.Imports = None, *, timeout: float | None = None
+    store: WasmStore,
+    module: WasmModule,
+    imports: _linking.Imports = None,
+    *,
+    timeout: float | EllipsisType | None = ...,
 ) -> WasmInstance:
     """Bring ``module`` to life in ``store``: the same as ``WasmInstance(store, module, imports)``."""
     return WasmInstance(store, module, imports, timeout=timeout)

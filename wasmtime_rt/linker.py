@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Mapping
+from types import EllipsisType
 from typing import Any, cast
 
 from . import _linking
 from ._abstract import WasmtimeResource, begin
 from ._convert import check_store
+from ._deadline import limited
 from ._exact import is_a
 from ._failure import check
 from ._lowlevel import Handle, ffi, lib
@@ -206,9 +208,12 @@ class WasmLinker(WasmtimeResource):
         return made
 
     def define_wasi(self) -> None:
-        """Define WASI preview 1. What programs may see is said by the `WasiConfig` of their store.
+        """Define the functions of WASI preview 1.
 
-        C API: ``wasmtime_linker_define_wasi``.
+        The `WasiConfig` of a store says what its programs may see. The functions are this package's own, and not
+        those of the engine.
+
+        C API: ``wasmtime_linker_define_func_unchecked``.
         """
         self._check_open()
         if self._wasi is None:
@@ -372,14 +377,15 @@ class WasmLinker(WasmtimeResource):
     # ---- Instances
 
     def instantiate(
-        self, store: WasmStore, module: WasmModule, *, timeout: float | None = None
+        self, store: WasmStore, module: WasmModule, *, timeout: float | EllipsisType | None = ...
     ) -> WasmInstance:
         """Bring ``module`` to life in ``store``, with what it asks for.
 
         Args:
             store: The store to make the instance in.
             module: The module.
-            timeout: Seconds that the start function has; see `WasmStore.deadline`.
+            timeout: Seconds that the start function may take, in place of the store's own limit; ``None``
+                lifts that. See `WasmStore.deadline`.
 
         Raises:
             LinkError: Imports are missing or of the wrong type; the text lists all of them.
@@ -394,8 +400,8 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         check_store_argument(store)
-        if timeout is not None:
-            with store.deadline(timeout):
+        if timeout is not ...:
+            with limited(store, timeout):
                 return self.instantiate(store, module)
         check_module(module)._pointer_for(self._engine)
         prepared = self._prepared.get(module)

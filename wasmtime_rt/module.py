@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union, overload
 
@@ -17,6 +16,7 @@ from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
 from ._exact import exact_bytes, utf8
 from ._failure import check
+from ._host_files import open_input, read_file
 from ._importing import Importing
 from ._lowlevel import (
     Handle,
@@ -77,25 +77,36 @@ def wat2wasm(text: str | bytes) -> bytes:
     return take_bytes(made)
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
-    with open(os.fspath(path), "rb") as file:  # of a number, the descriptor would be taken, and closed
-        return file.read()
-
-
 def read_source(source: Source) -> bytes:
-    """The binary module that ``source`` is, names, or spells.
+    """Return the binary module that ``source`` is, names, or spells. It is never compiled code.
 
     Raises:
-        CompileError: It is text, and not WAT.
-        OSError: It is a path, and cannot be read.
-        TypeError: It is neither text, bytes nor a path.
+        CompileError: If it is text, and not WAT.
+        BaseException: What `read_content` raises.
     """
     if isinstance(source, str):
         if source and "(" not in source and "\n" not in source:
             raise CompileError(f"{source!r} is not WAT, which a str is taken for: a file is a pathlib.Path")
         return wat2wasm(source)
+    return to_binary(read_content(source))
+
+
+def read_content(source: Source, max_size: int | None = None) -> bytes:
+    """Return the bytes that ``source`` is or names: a binary module, or what may be WAT.
+
+    Args:
+        source: The bytes of a module or of WAT, or the path of a file with either.
+        max_size: Bytes that a file may have; 1 GiB by default, beyond which the engine refuses modules.
+
+    Raises:
+        CompileError: If the bytes are compiled code, or neither a module nor WAT.
+        LimitError: If it is the path of a file with more than ``max_size`` bytes.
+        OSError: If it is the path of a file that cannot be read.
+        TypeError: If it is neither bytes nor a path.
+        ValueError: If it is the path of a pipe or a device.
+    """
     if isinstance(source, os.PathLike):
-        data = _content(source)
+        data = read_file(source, "source", max_size)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = exact_bytes(source)
     else:
@@ -111,7 +122,21 @@ def read_source(source: Source) -> bytes:
         raise CompileError(
             f"not a WebAssembly module: expected it to start with {_MAGIC!r}, got {data[:8]!r}"
         )
-    return wat2wasm(data)
+    return data
+
+
+def is_text(content: bytes) -> bool:
+    """Whether ``content``, which `read_content` returned, may be WAT, and is no binary module."""
+    return not content.startswith(_MAGIC)
+
+
+def to_binary(content: bytes) -> bytes:
+    """Return the binary module of ``content``, which `read_content` returned.
+
+    Raises:
+        CompileError: ``content`` is text, and not WAT.
+    """
+    return wat2wasm(content) if is_text(content) else content
 
 
 class _IsValid:
@@ -161,8 +186,10 @@ class WasmModule(AbstractModule):
 
     Raises:
         CompileError: It is not valid, or uses a feature that the engine has off.
+        LimitError: If the file has more than 1 GiB.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
+        ValueError: If the path names a pipe or a device.
         ClosedError: The engine was closed.
 
     C API: ``wasmtime_module_new``, ``wasmtime_module_delete``, ``wasmtime_module_imports``,
@@ -201,9 +228,11 @@ class WasmModule(AbstractModule):
 
         Raises:
             CompileError: It is not valid.
+            LimitError: If it has more than 1 GiB.
             OSError: It cannot be read.
+            ValueError: If ``path`` names a pipe or a device.
         """
-        return cls(engine, _content(path))
+        return cls(engine, read_file(path, "path"))
 
     @staticmethod
     def load(
@@ -373,6 +402,7 @@ class WasmModule(AbstractModule):
             DeserializeError: As for `deserialize`.
             OSError: The file cannot be read.
             TypeError: An argument is of the wrong type.
+            ValueError: If ``path`` names a pipe or a device.
             ClosedError: The engine was closed.
 
         C API: ``wasmtime_module_deserialize_file``.
@@ -380,36 +410,39 @@ class WasmModule(AbstractModule):
         return cls._from_file(engine, path, trusted=trusted)
 
     @classmethod
-    def _from_file(
+    def _from_file(cls, engine: WasmEngine, path: str | os.PathLike[str], *, trusted: bool = False) -> Self:
+        check_engine(engine)
+        opened = open_input(path, "path", instead="read it and give the bytes to deserialize")
+        try:
+            return cls._from_descriptor(engine, opened, path, trusted=trusted)
+        finally:
+            os.close(opened)
+
+    @classmethod
+    def _from_descriptor(
         cls,
         engine: WasmEngine,
+        opened: int,
         path: str | os.PathLike[str],
         *,
         trusted: bool = False,
         source: str | None = None,
     ) -> Self:
-        """What `deserialize_file` does; of WebAssembly with this checksum, if one is given."""
-        check_engine(engine)
-        where, opened = str(path), os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(opened)
-            if not stat.S_ISREG(status.st_mode):
-                raise DeserializeError(f"{where}: not a regular file")
-            found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
-            if found is None and not trusted:
-                raise _stamp.unstamped(where, os.pread(opened, 8, 0))
-            if source is not None and (found is None or found.source != source):
-                raise DeserializeError(f"{where}: it was compiled from something else")
-            if found is not None:
-                _stamp.check_stamp(found, where, engine_version, _settings(engine))
-                if not trusted:
-                    _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
-            # The file that was checked, whatever has that name by now; and any name will do.
-            same = f"/proc/self/fd/{opened}"
-            name = same.encode() if os.path.exists(same) else os.fsencode(path)
-            return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
-        finally:
-            os.close(opened)
+        """Load an open file; only one of WebAssembly with the checksum ``source``, if it is given."""
+        where, status = str(path), os.fstat(opened)
+        found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
+        if found is None and not trusted:
+            raise _stamp.unstamped(where, os.pread(opened, 8, 0))
+        if source is not None and (found is None or found.source != source):
+            raise DeserializeError(f"{where}: it was compiled from something else")
+        if found is not None:
+            _stamp.check_stamp(found, where, engine_version, _settings(engine))
+            if not trusted:
+                _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
+        # The file that was checked, whatever has that name by now; and any name will do.
+        same = f"/proc/self/fd/{opened}"
+        name = same.encode() if os.path.exists(same) else os.fsencode(path)
+        return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
 
     @classmethod
     def _load(
@@ -425,7 +458,8 @@ class WasmModule(AbstractModule):
             arguments = (source,)
         check(load(pointer, *arguments, made), DeserializeError, f"{where}: ")
         self = cls.__new__(cls)
-        self._adopt(engine, pointer, made[0], found.shape if found is not None else ModuleShape({}, {}, {}))
+        unknown = ModuleShape({}, {}, {}, heap=True, memory=True)
+        self._adopt(engine, pointer, made[0], found.shape if found is not None else unknown)
         if found is None:
             items: tuple[WasmImportType | WasmExportType, ...] = (*self._imports, *self._exports)
             for item in items:
@@ -445,6 +479,7 @@ class WasmModule(AbstractModule):
         copied._engine, copied._shape = self._engine, self._shape
         copied._imports, copied._exports = self._imports, self._exports
         getattr(copied, "__dict__", {}).update(getattr(self, "__dict__", {}))
+        copied._engine._modules[next(_numbers)] = copied
         return copied
 
     def __deepcopy__(self, memo: dict[int, object]) -> Self:

@@ -8,19 +8,18 @@ where it is: the compiler, which has limits of its own, and writing to an inheri
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
+from ._deadline import limited
 from ._importing import Importing
+from ._loading import load
 from ._record import Record
-from ._waiting import WASI, Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
 from .errors import (
@@ -34,7 +33,7 @@ from .instance import WasmExports, WasmInstance
 from .instance_pre import WasmInstancePre
 from .linker import WasmLinker
 from .memory import WasmMemory
-from .module import WasmModule, read_source
+from .module import WasmModule, read_content
 from .store import StoreLimits, WasmStore
 from .types import WasmFuncType
 from .wasi import HostDir, Input, Output, WasiConfig
@@ -61,8 +60,6 @@ _TABLE_ELEMENTS, _TABLES, _INSTANCES = 1 << 20, 8, 4
 
 _NO_TYPE = WasmFuncType()
 _FUEL_MAX = 2**64 - 1
-#: Compiling less than this takes less time than looking for it.
-_WORTH_CACHING = 32 << 10
 
 #: What the engine says where a store's limits refuse what a module starts with, and which limit that is.
 _REFUSALS = (
@@ -133,12 +130,10 @@ class SandboxInstance(WasmtimeResource):
         "_outputs",
         "_store",
         "_timeout",
-        "_waiter",
     )
 
     _store: WasmStore
     _instance: WasmInstance | None
-    _waiter: Waiter
     _captured: dict[str, _Captured]
     _outputs: dict[str, bytearray]
     _fuel: int | None
@@ -157,7 +152,7 @@ class SandboxInstance(WasmtimeResource):
 
     @property
     def instance(self) -> WasmInstance:
-        """The instance. What is called on it, and not by `call`, runs without a limit in time."""
+        """The instance. What is called on it has the limits that the sandbox gives each call."""
         instance = self._instance
         if instance is None:
             raise ClosedError("this SandboxInstance has not started")
@@ -174,7 +169,7 @@ class SandboxInstance(WasmtimeResource):
         Args:
             name: Its name.
             *args: Its arguments, as for any `WasmFunc`.
-            timeout: Seconds that this call may take; ``None`` is no limit; by default that of the sandbox.
+            timeout: Seconds that this call may take, in place of the sandbox's limit; ``None`` lifts that.
 
         Raises:
             WasmTimeout: It took longer.
@@ -186,7 +181,7 @@ class SandboxInstance(WasmtimeResource):
         if instance is None:
             raise ClosedError("this SandboxInstance has not started")
         func = instance.get_func(name)
-        with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
+        with self._running(timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
             return func(*args)
 
     @property
@@ -207,13 +202,11 @@ class SandboxInstance(WasmtimeResource):
         )
 
     @contextlib.contextmanager
-    def _running(self, timeout: float | None) -> Iterator[None]:
-        """Whatever runs the program: within ``timeout``, with what it did told to the errors that end it."""
-        waiter, began = self._waiter, time.monotonic()
-        waiter.began, waiter.deadline = began, None if timeout is None else began + timeout
-        waiter.timeout = timeout or 0.0
+    def _running(self, limit: float | EllipsisType | None) -> Iterator[None]:
+        """Run the program within ``limit``, or ``...`` for its own. Errors that end it get what it did."""
+        began = time.monotonic()
         try:
-            with contextlib.nullcontext() if timeout is None else self._store.deadline(timeout):
+            with limited(self._store, limit):
                 yield
         except WasmtimeError as problem:
             self._duration += time.monotonic() - began
@@ -223,8 +216,6 @@ class SandboxInstance(WasmtimeResource):
             raise
         else:
             self._duration += time.monotonic() - began
-        finally:
-            waiter.began = waiter.deadline = None
 
     @property
     def trapped(self) -> bool:
@@ -263,35 +254,42 @@ class Sandbox(WasmtimeResource):
             with ``epoch_interruption``, unless ``timeout`` is ``None``, and with ``consume_fuel`` if ``fuel``
             is given.
         imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
-        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Waiting
-            counts, for time and for an inherited standard input. Not ended are a function in ``imports``
-            that takes long, and writing to an inherited output, or a file, that takes nothing.
-        memory: Bytes that its memory may grow to, and its heap of references, if it has one, as well;
-            ``None`` is no limit. A growth that is refused gives the program -1, as WebAssembly has it, and
-            the engine tells nobody: no exception is raised, and what comes of it (an exit code, a message,
-            a trap such as ``unreachable``) is the program's own. ``peak_memory`` tells how far it came.
+        timeout: Seconds that a run, the start of an instance, and each outermost call into one may take,
+            whichever way it is called (`SandboxInstance.call`, its exports, a typed function); ``None`` is no
+            limit. Compiling has a limit of its own, ``compile_timeout``. Time spent waiting counts. Nothing
+            interrupts a function in ``imports``: the run ends when the function returns.
+        memory: Bytes that its memory and its heap of references may take together; ``None`` is no limit. A
+            program that has both, because it defines structs, arrays or tags, or takes references, may take
+            half for each; others have no heap. A growth that is refused gives the program -1, as WebAssembly
+            says, and raises nothing: the engine does not report it. ``peak_memory`` is the size that the
+            memory reached. `worst_case` adds up what a run may take of the host in all.
         fuel: Units of fuel for a run, about one for each instruction; ``None`` does not count it, which is
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
-        max_module_size: Bytes of WebAssembly that are compiled; ``None`` is no limit. Compiling takes time
-            and memory in proportion for what compilers make; a hostile module of a few megabytes can take
-            minutes, which ``timeout`` does not end.
-        compile_timeout: Seconds that compiling may take. With this or the next, what is not in the cache is
-            compiled in a process of its own, which is ended then; to start it takes a tenth of a second.
-            Text is translated here before, in time in proportion to its size.
+        max_module_size: Bytes of WebAssembly, or of text, that are compiled; ``None`` is no limit.
+        compile_timeout: Seconds that compiling may take: by default 30, and 10 more for each MiB of the
+            module. ``None`` is no limit. What compilers write takes far less. A hostile module of a few
+            kilobytes can take minutes and gigabytes, so a module of more than 512 bytes that is not cached
+            is compiled in a process of its own, which is ended at the limit. To start it takes about 50
+            milliseconds. ``None`` for this and the next argument compiles in this process.
         compile_memory: Bytes of address space that compiling may take in that process, beyond what it has
-            to start with (RLIMIT_AS); forty times the module's size is enough for most.
+            to start with (RLIMIT_AS): by default 256 MiB, and 40 times the module's size. ``None`` is no
+            limit.
         pooling: Pools to take instances and memories from, which makes short runs shorter. They are set
             aside when the sandbox is made, and must hold as many instances as run at once.
-        cache: Where compiled code is kept for later, as for `WasmModule.load`.
+        signals_based_traps: Whether an access outside of memory, and other traps, are faults of the
+            processor that the engine's signal handlers turn into errors, as `restore_signal_handlers` says.
+            ``False`` checks by instructions instead, for hosts whose own handlers get in the way: FIGURES
+        cache: Where compiled code is kept for later, as for `WasmModule.load`. This process keeps what it
+            used last as well, up to 64 modules and 128 MiB; ``False`` turns off both.
 
     Raises:
         CompileError: It is not a valid module.
         LimitError: It is larger than ``max_module_size``, or takes longer or more memory to compile than it
             may: ``.limit`` tells which.
         LinkError: It imports what is neither WASI nor in ``imports``; the text lists all of that.
-        MisuseError: The engine of a `WasmModule` cannot do what is asked for, or it is compiled already.
+        MisuseError: The engine of a `WasmModule` cannot do what is asked for.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
         ValueError: A limit is negative.
@@ -304,10 +302,10 @@ class Sandbox(WasmtimeResource):
         "_imports",
         "_limits",
         "_max_output",
+        "_memory",
         "_module",
         "_name",
         "_prepared",
-        "_prepared_to_inherit",
         "_timeout",
     )
 
@@ -321,26 +319,27 @@ class Sandbox(WasmtimeResource):
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
         max_module_size: int | None = MAX_MODULE_SIZE,
-        compile_timeout: float | None = None,
-        compile_memory: int | None = None,
+        compile_timeout: float | EllipsisType | None = ...,
+        compile_memory: int | EllipsisType | None = ...,
         pooling: PoolingConfig | None = None,
+        signals_based_traps: bool = True,
         cache: Cache = True,
     ) -> None:
         self._timeout, self._fuel = _seconds(timeout), _count("fuel", fuel)
+        self._memory = _count("memory", memory)
         self._limits = StoreLimits(
-            memory_size=_count("memory", memory),
             table_elements=_TABLE_ELEMENTS,
             instances=_INSTANCES,
             tables=_TABLES,
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
-        compile_timeout = _seconds(compile_timeout, "compile_timeout")
-        compile_memory = _count("compile_memory", compile_memory)
+        if not isinstance(compile_timeout, EllipsisType):
+            compile_timeout = _seconds(compile_timeout, "compile_timeout")
+        if not isinstance(compile_memory, EllipsisType):
+            compile_memory = _count("compile_memory", compile_memory)
         self._name = "program"
         if isinstance(program, WasmModule):
-            if compile_timeout is not None or compile_memory is not None:
-                raise MisuseError("compile_timeout and compile_memory: a WasmModule is compiled already")
             config = program.engine.config
             if timeout is not None and not config.epoch_interruption:
                 raise MisuseError(
@@ -354,33 +353,36 @@ class Sandbox(WasmtimeResource):
             if pooling is not None:
                 raise MisuseError("pooling: it is for the module's engine to have it")
             _check_details(program.engine)
+            if not signals_based_traps and config.signals_based_traps:
+                raise MisuseError(
+                    "signals_based_traps: the module's engine uses signals: compile it with "
+                    "WasmConfig(signals_based_traps=False)"
+                )
             self._module = program
         else:
-            settings: dict[str, Any] = {"epoch_interruption": True}
+            settings: dict[str, Any] = {
+                "epoch_interruption": True,
+                "signals_based_traps": signals_based_traps,
+            }
             if fuel is not None:
                 settings["consume_fuel"] = True
             if pooling is not None:
                 settings["pooling_allocation_strategy"] = pooling
             if isinstance(program, (str, os.PathLike)):
                 self._name = os.path.basename(program)
-            wasm = _read(program, _count("max_module_size", max_module_size))
+            content = _read(program, _count("max_module_size", max_module_size))
             engine = _engine_for(WasmConfig(**settings))
-            if compile_timeout is None and compile_memory is None:
-                self._module = WasmModule.load(engine, wasm, cache=len(wasm) >= _WORTH_CACHING and cache)
-            else:
-                self._module = _load_elsewhere(engine, wasm, cache, compile_timeout, compile_memory)
+            self._module = load(engine, content, cache, compile_timeout, compile_memory)
         self._imports: Imports | None = _checked(imports)
-        self._prepared = self._prepare(inherits_input=False)
-        self._prepared_to_inherit: WasmInstancePre | None = None
+        self._prepared = self._prepare()
 
-    def _prepare(self, *, inherits_input: bool) -> WasmInstancePre:
+    def _prepare(self) -> WasmInstancePre:
         if self._imports is None:
             raise ClosedError("this Sandbox was closed")
         linker = WasmLinker(self._module.engine)
         for name, functions in self._imports.items():
             for function, item in functions.items():
                 linker.define(name, function, item)
-        define_waiting(linker, inherits_input=inherits_input, without=self._imports.get(WASI, ()))
         linker.define_wasi()
         return linker.prepare(self._module)
 
@@ -534,14 +536,26 @@ class Sandbox(WasmtimeResource):
         }  # fmt: skip
         return SandboxPool._of(self, args, given, _count("max_idle", max_idle), _count("max_uses", max_uses))
 
+    def _limits_for(self, memory: int | None) -> StoreLimits:
+        """The limits of a store whose program may take so many bytes, its heap of references included."""
+        shape = self._module._shape
+        if memory is not None and shape.heap and shape.memory:
+            memory //= 2  # the engine has one limit for both, each for itself
+        return self._limits._replace(memory_size=memory)
+
+    @property
+    def worst_case(self) -> int | None:
+        """Bytes of host memory that a run may take at most: `StoreLimits.worst_case` of its limits.
+
+        ``None`` if ``memory`` or ``max_output`` is. With the defaults, it is below twice ``memory``.
+        """
+        shape = self._module._shape
+        limits = self._limits_for(self._memory)._replace(memories=int(shape.memory))
+        return limits.worst_case(max_output=self._max_output, heap=shape.heap)
+
     def _instantiate(self, store: WasmStore) -> WasmInstance:
-        prepared = self._prepared
-        if store._waiter.inputs:  # it inherits its input
-            if self._prepared_to_inherit is None:
-                self._prepared_to_inherit = self._prepare(inherits_input=True)
-            prepared = self._prepared_to_inherit
         with _limits_told():
-            return prepared.instantiate(store)
+            return self._prepared.instantiate(store)
 
     def _open(
         self,
@@ -573,22 +587,18 @@ class Sandbox(WasmtimeResource):
             raise MisuseError(
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
             )
-        limits, fuel = self._limits, self._fuel if fuel is ... else _count("fuel", fuel)
+        limits = self._limits_for(self._memory if memory is ... else _count("memory", memory))
+        limits = limits._replace(timeout=program._timeout)
+        fuel = self._fuel if fuel is ... else _count("fuel", fuel)
         if fuel is not None and not self._module.engine.config.consume_fuel:
             raise MisuseError(
                 "fuel: this Sandbox does not count it, since it was made without: Sandbox(..., fuel=...), "
                 "or of a module whose engine has WasmConfig(consume_fuel=True)"
             )
-        if memory is not ...:
-            limits = limits._replace(memory_size=_count("memory", memory))
         for name, output in (("stdout", stdout), ("stderr", stderr)):
             if isinstance(output, str) and output == "capture":
                 captured = program._captured[name] = _Captured()
                 program._outputs[name] = captured.into
-        if isinstance(stdin, os.PathLike):
-            with contextlib.suppress(OSError):
-                if stat.S_ISFIFO(os.stat(stdin).st_mode):
-                    raise ValueError(f"stdin: expected a file, got the pipe {os.fspath(stdin)!r}: open it")
         wasi = WasiConfig(
             argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
             env={} if env is None else env,
@@ -598,9 +608,7 @@ class Sandbox(WasmtimeResource):
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
         )
-        program._waiter = Waiter(inherits_input=isinstance(stdin, str) and stdin == "inherit")
         program._store = store = WasmStore(self._module.engine, data=data, wasi=wasi, limits=limits)
-        store._waiter = program._waiter
         program._fuel, program._fuel_before = fuel, 0
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
@@ -614,7 +622,7 @@ class Sandbox(WasmtimeResource):
     def close(self) -> None:
         """Let go of the module. What runs goes on."""
         self._prepared.close()
-        self._prepared_to_inherit = self._imports = None
+        self._imports = None
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._name}{'' if self.is_valid else ' closed'}>"
@@ -635,10 +643,11 @@ def run_wasi(
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
     max_module_size: int | None = MAX_MODULE_SIZE,
-    compile_timeout: float | None = None,
-    compile_memory: int | None = None,
+    compile_timeout: float | EllipsisType | None = ...,
+    compile_memory: int | EllipsisType | None = ...,
     imports: Imports = MappingProxyType({}),
     data: Any = None,
+    signals_based_traps: bool = True,
     cache: Cache = True,
     check: bool = False,
 ) -> WasiResult:
@@ -665,21 +674,24 @@ def run_wasi(
             ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
-            They are read-only unless marked with `rw`.
-        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included; ``None`` is
-            no limit.
-        memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
-            gives the program -1, and raises nothing here: what it makes of that is its own.
+            They are read-only unless marked with `rw`. Links below a folder that is writable here are not
+            followed in the paths of streams and mounts: an earlier program may have left them.
+        timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts. Compiling has a
+            limit of its own, ``compile_timeout``. ``None`` is no limit.
+        memory: Bytes that its memory and its heap of references may take, 1 GiB by default, half for each
+            if it has both; ``None`` is no limit. Growing beyond gives the program -1 and raises nothing here.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
-        compile_timeout: Seconds that compiling may take, for programs that nobody knows; it happens in a
-            process of its own then, as `Sandbox` says. ``None``, the default, is no limit.
-        compile_memory: Bytes of address space that compiling may take, likewise.
+        compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
+            says: by default 30, and 10 more for each MiB of the module. ``None`` is no limit.
+        compile_memory: Bytes of address space that compiling may take there: by default 256 MiB, and 40
+            times the module's size. ``None`` is no limit.
         imports: Python functions for what it imports beside WASI.
         data: Any object, for these functions to find as ``caller.data``.
-        cache: Where compiled code is kept, as for `WasmModule.load`; ``False`` for nowhere.
+        signals_based_traps: ``False`` does without signal handlers, and is slower, as `Sandbox` says.
+        cache: Where compiled code is kept, as for `Sandbox`; ``False`` for nowhere.
         check: Whether an exit code other than 0 raises.
 
     Returns:
@@ -697,7 +709,9 @@ def run_wasi(
         LinkError: It imports what is neither WASI nor in ``imports``.
         MisuseError: It is no program, or its engine cannot do what is asked for.
         OSError: The file cannot be read.
-        WasmtimeError: A folder or file cannot be opened.
+        ValueError: If a path for the program or a stream names a pipe or a device other than ``/dev/null``,
+            or a writable mount holds the code cache; or a limit is out of range.
+        WasmtimeError: A folder or file cannot be opened, or is reached by a link below a writable mount.
         BaseException: Whatever a callable or file for its output, or a function in ``imports``, raised.
     """
     sandbox = Sandbox(
@@ -710,6 +724,7 @@ def run_wasi(
         max_module_size=max_module_size,
         compile_timeout=compile_timeout,
         compile_memory=compile_memory,
+        signals_based_traps=signals_based_traps,
         cache=cache,
     )
     return sandbox.run(
@@ -735,6 +750,9 @@ def _engine_for(config: WasmConfig) -> WasmEngine:
     if config.pooling_allocation_strategy is not None:
         return _check_details(WasmEngine(config))
     engine = _engines.get(config)
+    if engine is not None and not engine.is_valid:  # somebody closed it, who had it from a module
+        _engines.pop(config, None)
+        engine = None
     # No lock: a finalizer could come here while it is held, and a forked child never get it.
     return _engines.setdefault(config, _check_details(WasmEngine(config))) if engine is None else engine
 
@@ -754,7 +772,7 @@ def _check_details(engine: WasmEngine) -> WasmEngine:
 
 
 def _read(program: Any, max_size: int | None) -> bytes:
-    """The binary module that ``program`` is or names.
+    """The binary module, or the WAT, that ``program`` is or names.
 
     Raises:
         LimitError: It is too large.
@@ -767,14 +785,14 @@ def _read(program: Any, max_size: int | None) -> bytes:
 
         program = Path(program)
     if isinstance(program, os.PathLike):
-        _check_size(os.stat(program).st_size, max_size)
+        content = read_content(program, max_size)
     elif isinstance(program, (bytes, bytearray, memoryview)):
         _check_size(len(program), max_size)
+        content = read_content(program)
     else:
         raise TypeError(f"program: expected a path, bytes or a WasmModule, got {type(program).__name__}")
-    wasm = read_source(program)
-    _check_size(len(wasm), max_size)
-    return wasm
+    _check_size(len(content), max_size)
+    return content
 
 
 def _check_size(size: int, max_size: int | None) -> None:
@@ -802,22 +820,6 @@ def _checked(imports: Imports) -> Imports:
         if not isinstance(functions, Mapping):
             raise TypeError(f"imports[{name!r}]: expected a mapping from names to items, got {functions!r}")
     return {name: dict(functions) for name, functions in imports.items()}
-
-
-def _load_elsewhere(
-    engine: WasmEngine, wasm: bytes, cache: Cache, timeout: float | None, memory: int | None
-) -> WasmModule:
-    """What `WasmModule.load` gives, compiled within limits if that is needed."""
-    with Importing():
-        from ._elsewhere import compile_elsewhere  # noqa: PLC0415  rarely needed
-        from .module_cache import ModuleCache  # noqa: PLC0415
-
-    compile_ = functools.partial(compile_elsewhere, timeout=timeout, memory=memory)
-    if cache is False:
-        return compile_(engine, wasm)
-    if not isinstance(cache, ModuleCache):
-        cache = ModuleCache(None if cache is True else cache)
-    return cache._load(engine, wasm, compile_)
 
 
 def _seconds(timeout: float | None, name: str = "timeout") -> float | None:

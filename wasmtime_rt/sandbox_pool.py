@@ -68,7 +68,7 @@ class SandboxLease(SandboxInstance):
         self._lent = self._last = None
         self._was_trapped = False
         self._store, self._instance = store, program._instance
-        self._waiter, self._timeout = program._waiter, program._timeout
+        self._timeout = program._timeout
         self._duration, self._exit_code = 0.0, None
         # What others printed and used is theirs.
         self._captured, self._outputs = program._captured, {}

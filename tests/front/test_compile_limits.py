@@ -11,14 +11,13 @@ import time
 from pathlib import Path
 
 import pytest
-from compile_bombs import branches
+from compile_bombs import branches, section
 from front_programs import HELLO, exits
 
 import wasmtime_rt
 from wasmtime_rt import (
     CompileError,
     LimitError,
-    MisuseError,
     ModuleCache,
     PoolingConfig,
     Sandbox,
@@ -29,9 +28,18 @@ from wasmtime_rt import (
     run_wasi,
     wat2wasm,
 )
+from wasmtime_rt._loading import recent
+
+
+def padded(program, size=1024):
+    """``program`` with a custom section of so many bytes."""
+    return wat2wasm(program) + section(0, b"\x03pad" + bytes(size))
+
 
 #: It takes minutes and gigabytes to compile.
 BOMB = branches(500, 200)
+#: Programs that are too large to be compiled in this process.
+LARGE = padded(HELLO)
 PLENTY = {"compile_timeout": 120, "compile_memory": 1 << 30}
 
 
@@ -50,11 +58,11 @@ def processes(monkeypatch):
 
 
 def test_what_behaves_well_runs(processes):
-    assert run_wasi(HELLO, **PLENTY).stdout == b"hello\n"
-    assert run_wasi(exits(3), compile_timeout=120).exit_code == 3
-    assert run_wasi(exits(3), compile_memory=1 << 30, cache=False, fuel=1000).exit_code == 3
+    assert run_wasi(LARGE, **PLENTY).stdout == b"hello\n"
+    assert run_wasi(padded(exits(3)), compile_timeout=120).exit_code == 3
+    assert run_wasi(padded(exits(3)), compile_memory=1 << 30, cache=False, fuel=1000).exit_code == 3
     pooling = PoolingConfig(total_core_instances=2, total_memories=2, total_tables=2)
-    with Sandbox(exits(4), pooling=pooling, cache=False, **PLENTY) as sandbox:
+    with Sandbox(padded(exits(4)), pooling=pooling, cache=False, **PLENTY) as sandbox:
         assert sandbox.run().exit_code == 4
         assert sandbox.module.engine.config.epoch_interruption
     compilers = [process for process in processes if "_elsewhere" in process.args]
@@ -62,13 +70,14 @@ def test_what_behaves_well_runs(processes):
 
 
 def test_it_is_compiled_once(cache_folder, processes, monkeypatch):
-    assert [run_wasi(HELLO, **PLENTY).exit_code for _ in range(2)] == [0, 0]
+    assert [run_wasi(LARGE, **PLENTY).exit_code for _ in range(2)] == [0, 0]
     assert len(processes) == 1
     assert len(ModuleCache(cache_folder)) == 1
+    recent.clear()
     monkeypatch.setattr(sys, "executable", "")
-    assert run_wasi(HELLO, compile_timeout=1).exit_code == 0  # it is in the cache
+    assert run_wasi(LARGE, compile_timeout=1).exit_code == 0  # it is in the cache
     engine = WasmEngine(WasmConfig(epoch_interruption=True))
-    assert ModuleCache(cache_folder).is_cached(engine, HELLO)
+    assert ModuleCache(cache_folder).is_cached(engine, LARGE)
 
 
 @pytest.mark.parametrize(
@@ -112,7 +121,7 @@ def test_threads(processes):
     said = []
 
     def work(code):
-        said.append(run_wasi(exits(code), cache=False, **PLENTY).exit_code)
+        said.append(run_wasi(padded(exits(code)), cache=False, **PLENTY).exit_code)
 
     threads = [threading.Thread(target=work, args=(code,)) for code in range(4)]
     for thread in threads:
@@ -188,7 +197,7 @@ def test_it_gets_no_more_than_it_needs(tmp_path, monkeypatch):
         with pytest.raises(
             WasmtimeError, match="the process that was to compile ended with status 5: a reason"
         ):
-            Sandbox(HELLO, compile_timeout=60)
+            Sandbox(LARGE, compile_timeout=60)
         text = told.read_text()
         assert "hidden" not in text
         assert "PYTHONPATH" not in text
@@ -204,7 +213,7 @@ def test_it_gets_no_more_than_it_needs(tmp_path, monkeypatch):
 def test_without_an_interpreter(executable, said, monkeypatch):
     monkeypatch.setattr(sys, "executable", executable)
     with pytest.raises(WasmtimeError, match=said) as caught:
-        Sandbox(HELLO, compile_timeout=60)
+        Sandbox(LARGE, compile_timeout=60)
     assert type(caught.value) is WasmtimeError
 
 
@@ -229,9 +238,9 @@ def test_it_leaves_nothing_open(monkeypatch):
         children = {pid for task in tasks for pid in (task / "children").read_text().split()}
         return len(os.listdir("/proc/self/fd")), children
 
-    run_wasi(HELLO, cache=False, **PLENTY)
+    run_wasi(LARGE, cache=False, **PLENTY)
     before = open_now()
-    run_wasi(HELLO, cache=False, **PLENTY)
+    run_wasi(LARGE, cache=False, **PLENTY)
     with pytest.raises(LimitError):
         Sandbox(BOMB, compile_timeout=0.3)
     with pytest.raises(CompileError):
@@ -250,7 +259,10 @@ def test_what_is_wrong_is_refused():
         ({"compile_memory": 1.5}, TypeError),
     ):
         with pytest.raises(kind, match=next(iter(settings))):
-            Sandbox(HELLO, **settings)
-    module = WasmModule(WasmEngine(WasmConfig(epoch_interruption=True)), HELLO)
-    with pytest.raises(MisuseError, match="is compiled already"):
-        Sandbox(module, compile_timeout=5)
+            Sandbox(LARGE, **settings)
+
+
+def test_a_compiled_module_needs_no_process(processes):
+    module = WasmModule(WasmEngine(WasmConfig(epoch_interruption=True)), LARGE)
+    assert Sandbox(module, compile_timeout=5).run().exit_code == 0
+    assert processes == []

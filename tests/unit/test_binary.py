@@ -12,7 +12,39 @@ def limits_of(wat):
 
 def test_a_module_without_tables_has_none():
     assert limits_of("(module)") == ModuleShape({}, {}, {})
-    assert limits_of('(module (memory (export "m") 1) (func (export "f")))') == ModuleShape({}, {}, {})
+    assert limits_of('(module (memory (export "m") 1) (func (export "f")))') == ModuleShape(
+        {}, {}, {}, memory=True
+    )
+
+
+@pytest.mark.parametrize(
+    ("wat", "heap"),
+    [
+        ("(func (param i32 i64 f32 f64 v128 funcref) (result i32))", False),
+        ("(table 1 externref)", False),  # which only functions can fill
+        ('(import "m" "g" (global i32))', False),
+        ("(type (struct))", True),
+        ("(type (array i8))", True),
+        ("(type (sub (struct)))", True),
+        ("(rec (type (struct)) (type (func)))", True),
+        ("(type (func)) (type (struct (field i32)))", True),
+        ("(tag)", True),
+        ('(import "m" "t" (tag))', True),
+        ("(func (param externref))", True),
+        ("(func (result anyref) unreachable)", True),
+        ("(func (result (ref i31)) unreachable)", True),
+        ("(func (result exnref) unreachable)", True),
+    ],
+)
+def test_whether_a_module_can_use_the_heap(wat, heap):
+    assert limits_of(f"(module {wat})").heap is heap
+    assert limits_of(f"(module {wat} (memory 0))").heap is heap
+
+
+def test_whether_a_module_has_a_memory():
+    assert not limits_of("(module (table 1 funcref))").memory
+    assert limits_of("(module (memory i64 0))").memory
+    assert limits_of('(module (import "m" "m" (memory 1)))').memory
 
 
 @pytest.mark.parametrize(
@@ -162,4 +194,6 @@ def test_compact_imports_are_counted_one_by_one():
         {1: narrow, 3: wide, 4: wide, 5: narrow, 6: narrow},
         {"x": narrow, "y": wide, "z": narrow},
         {"x": 1, "y": 4, "z": 6},
+        heap=False,
+        memory=False,
     )

@@ -226,7 +226,7 @@ def test_a_forged_stamp_is_an_error_too(loads, data):
 
     content = without_stamp(data)
     for facts in (b"", b"{}", b"[]", b"nul", b'{"engine":1}', b"[" * 100_000, b"\xff"):
-        front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(facts), 1)
+        front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(facts), 2)
         forged = content + facts + front + hashlib.sha256(facts + front).digest() + MAGIC
         with pytest.raises(DeserializeError, match="was not written by this package"):
             loads[0](forged)
@@ -236,10 +236,10 @@ def test_a_forged_stamp_is_an_error_too(loads, data):
 def test_files_that_are_none(engine, tmp_path):
     with pytest.raises(FileNotFoundError):
         WasmModule.deserialize_file(engine, tmp_path / "missing")
-    with pytest.raises(DeserializeError, match="not a regular file"):
+    with pytest.raises(IsADirectoryError):
         WasmModule.deserialize_file(engine, tmp_path)
     os.mkfifo(tmp_path / "pipe")
-    with pytest.raises(DeserializeError, match="not a regular file"):
+    with pytest.raises(ValueError, match="got the pipe .*: read it and give the bytes to deserialize"):
         WasmModule.deserialize_file(engine, tmp_path / "pipe")
     with pytest.raises(TypeError):
         WasmModule.deserialize_file(engine, 3)

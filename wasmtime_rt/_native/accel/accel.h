@@ -31,7 +31,7 @@ struct state {
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
-    PyObject *check_threads; /* (): raise if no thread can be started */
+    PyObject *no_ticker;    /* (): raise that no thread can be started to keep the time */
     PyObject *failure;      /* (store, context, Failure, raised) -> exception */
     PyObject *explained;    /* (exception, name, arguments, types) -> itself, or what says which argument it is about */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */
@@ -46,12 +46,11 @@ struct state {
     PyObject *keywords;     /* (function, arguments, keywords): call it with a timeout */
 };
 
-/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_restore, wrt_signals_look and wrt_wasi_is_gone: they belong to the
- * other extension. */
+/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_restore and wrt_signals_look: they belong to the other
+ * extension. */
 extern void (*delete_store)(wasmtime_store_t *);
 extern bool (*restore_signals)(void);
 extern void (*look_at_signals)(void);
-extern bool (*wasi_is_gone)(void);
 extern void (*enter_work)(int), (*leave_work)(int);
 
 struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or derived from one */
@@ -73,21 +72,14 @@ typedef struct Guard {
     Lease *lease;                /* NULL once the store is closed and nobody is inside, */
     wasmtime_context_t *context; /* and then so are these two */
     wrt_host_refs_t *refs;
-    wrt_epochs_t *epochs;        /* NULL where the engine has no epochs */
+    wrt_store_t inside;          /* the data of the C store */
+    PyObject *wasi;              /* what owns `inside.wasi`, or NULL */
     PyObject *context_object; /* the context for Python, made when a `with` block first asks for it */
     unsigned long owner;  /* the thread that is inside, or 0 */
     unsigned depth;       /* entries of that thread */
     unsigned activations; /* those of them that run WebAssembly */
-    union {
-        struct {
-            char closed;
-            char needs_threads; /* WASI in the store may need one, for files: that it can be had is looked at first */
-        };
-        uint16_t not_plain; /* either */
-    };
-    char lost;                   /* by a fork: 1 since another thread was inside, 2 since it may call WASI; then */
-                                 /* it is closed too, and its store is never freed */
-    char runs_wasi;              /* functions of WASI are in the store */
+    char closed;
+    char lost; /* by a fork, since another thread was inside: it is closed too, and its store is never freed */
     size_t max_wasm_stack;
     PyThreadState *released; /* the thread state that dropped the GIL for the innermost call, */
                              /* GIL_KEPT, or NULL where another way in was taken */
@@ -121,7 +113,7 @@ int guard_leave(Guard *guard);         /* -1 with an exception that what follows
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
 int guard_leave_running(Guard *guard);
 
-/* In a forked child, give up stores that another thread was in, and, where WASI ran, all that may call it. */
+/* In a forked child, give up stores that another thread was in. */
 void guard_lose_by_fork(void);
 
 /* Make an externref to a Python object, which the store keeps. Inside the guard. */

@@ -83,7 +83,7 @@ static PyObject *frames_of(const wasm_frame_vec_t *vector) {
 
 PyDoc_STRVAR(
     take_doc,
-    "take()\n--\n\nReturn the message, the trap's code or None, the exit status or None, and the frames; delete the rest.\n\n"
+    "take()\n--\n\nReturn the message, the trap's code or None, and the frames; delete the rest.\n\n"
     "A frame is the function's index, its name or None, the module's name or None, and the offsets in both.");
 
 static PyObject *failure_take(Failure *self, PyObject *unused) {
@@ -93,8 +93,7 @@ static PyObject *failure_take(Failure *self, PyObject *unused) {
     wasm_byte_vec_t message;
     wasm_frame_vec_t frames;
     wasmtime_trap_code_t code;
-    int status;
-    PyObject *code_object = Py_None, *status_object = Py_None, *result = NULL;
+    PyObject *code_object = Py_None, *result = NULL;
     if (!error && !trap) {
         PyErr_SetString(PyExc_RuntimeError, "the failure was taken before");
         return NULL;
@@ -107,20 +106,16 @@ static PyObject *failure_take(Failure *self, PyObject *unused) {
     } else {
         wasmtime_error_message(error, &message);
         wasmtime_error_wasm_trace(error, &frames);
-        if (wasmtime_error_exit_status(error, &status))
-            status_object = PyLong_FromLong(status);
     }
     PyObject *text = take_vector(&message);
     PyObject *all = frames_of(&frames);
-    if (text && all && code_object && status_object)
-        result = PyTuple_Pack(4, text, code_object, status_object, all);
+    if (text && all && code_object)
+        result = PyTuple_Pack(3, text, code_object, all);
     wasm_frame_vec_delete(&frames); /* before what they belong to */
     Py_XDECREF(text);
     Py_XDECREF(all);
     if (code_object != Py_None)
         Py_XDECREF(code_object);
-    if (status_object != Py_None)
-        Py_XDECREF(status_object);
     self->error = NULL;
     self->trap = NULL;
     delete_both(error, trap);

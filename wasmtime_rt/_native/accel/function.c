@@ -61,7 +61,7 @@ static __attribute__((noinline)) PyObject *run_raw(Function *self, wasmtime_val_
     struct crossing outer = guard_cross(self->guard, self->store, self->keep_gil);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(
         self->guard->context, &self->func, slots, (size_t)self->signature->slots, &trap);
-    guard_return(self->guard, outer);
+    guard_return(self->guard, outer, &error, &trap);
     if (error || trap)
         guard_raise_failure(self->guard, self->store, error, trap);
     else
@@ -119,7 +119,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
             guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
             (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
         leave_work(WRT_INSTANTIATES);
-        guard_return(guard, outer);
+        guard_return(guard, outer, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, store, error, trap);
         else
@@ -153,7 +153,7 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
         enter_work(WRT_INSTANTIATES);
         wasmtime_error_t *error = wasmtime_instance_pre_instantiate(prepared, guard->context, &instance, &trap);
         leave_work(WRT_INSTANTIATES);
-        guard_return(guard, outer);
+        guard_return(guard, outer, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, args[0], error, trap);
         else
@@ -250,7 +250,7 @@ static int run_checked(Function *self, PyObject *const *args, const wasmtime_val
     struct crossing outer = guard_cross(guard, self->store, 0);
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
-    guard_return(guard, outer);
+    guard_return(guard, outer, &error, &trap);
     guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
         int ours = error != NULL;
@@ -355,19 +355,25 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         Py_DECREF(self);
         return result;
     }
-    if (epochs)
-        epochs_calls->enter(guard->epochs);
+    if (epochs && unlikely(!epochs_calls->enter(guard->inside.epochs))) {
+        guard->activations = 0;
+        guard_no_ticker(guard);
+        Py_DECREF(self);
+        return NULL;
+    }
     guard->caller = self->store;
     if (!self->keep_gil)
         thread = PyEval_SaveThread();
     guard->released = thread;
     wasmtime_error_t *error = wasmtime_func_call_unchecked(guard->context, &self->func, slots, self->slots, &trap);
+    settle(guard, &error, &trap);
     if (thread != GIL_KEPT)
         PyEval_RestoreThread(thread);
+    settle_interruption(guard, &error, &trap);
     guard->released = NULL;
     guard->caller = NULL;
     if (epochs)
-        epochs_calls->leave(guard->epochs);
+        epochs_calls->leave(guard->inside.epochs);
     if (unlikely(error || trap)) {
         guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
@@ -407,7 +413,7 @@ static vectorcallfunc way_of(Function *self) {
         {call_first_v128, call_first_v128_epochs},
     };
     Signature *sig = self->signature;
-    int epochs = self->guard->epochs != NULL;
+    int epochs = self->guard->inside.epochs != NULL;
     if (!sig->plain)
         return (vectorcallfunc)call_checked;
     if (sig->slots > FEW_PLAIN)

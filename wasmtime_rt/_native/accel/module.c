@@ -1,5 +1,5 @@
 /* The extension module `_accel`: its state, its types, and what Python registers with it. */
-#include "accel.h"
+#include "hot.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -122,7 +122,7 @@ static const struct {
     {"refuse", offsetof(struct state, refuse)},
     {"small_stack", offsetof(struct state, small_stack)},
     {"heap_full", offsetof(struct state, heap_full)},
-    {"check_threads", offsetof(struct state, check_threads)},
+    {"no_ticker", offsetof(struct state, no_ticker)},
     {"failure", offsetof(struct state, failure)},
     {"explained", offsetof(struct state, explained)},
     {"wasm_exception", offsetof(struct state, wasm_exception)},
@@ -175,6 +175,7 @@ static PyObject *accel_set_epochs_calls(PyObject *module, PyObject *address) {
     if (PyErr_Occurred())
         return NULL;
     epochs_calls = calls;
+    this_thread.limit = calls->here();
     Py_RETURN_NONE;
 }
 
@@ -199,21 +200,20 @@ static PyObject *accel_use_vectorcall(PyObject *module, PyObject *type) {
 PyDoc_STRVAR(
     native_doc,
     "use_native(*addresses)\n--\n\nSay where C functions of the package are: to restore and look at signal handlers, to "
-    "delete stores, to enter and leave what forks wait for, to tell whether a fork has cost WASI.");
+    "delete stores, to enter and leave what forks wait for.");
 
 static PyObject *accel_use_native(PyObject *module, PyObject *args) {
-    unsigned long long restore, look, delete, enter, leave, gone;
+    unsigned long long restore, look, delete, enter, leave;
     (void)module;
-    if (!PyArg_ParseTuple(args, "KKKKKK", &restore, &look, &delete, &enter, &leave, &gone))
+    if (!PyArg_ParseTuple(args, "KKKKK", &restore, &look, &delete, &enter, &leave))
         return NULL;
+    if (!restore_signals && pthread_atfork(NULL, NULL, guard_lose_by_fork) != 0) /* once */
+        return PyErr_NoMemory();
     restore_signals = (bool (*)(void))(uintptr_t)restore;
     delete_store = (void (*)(wasmtime_store_t *))(uintptr_t)delete;
     enter_work = (void (*)(int))(uintptr_t)enter;
     leave_work = (void (*)(int))(uintptr_t)leave;
     look_at_signals = (void (*)(void))(uintptr_t)look;
-    if (!wasi_is_gone && pthread_atfork(NULL, NULL, guard_lose_by_fork) != 0) /* once */
-        return PyErr_NoMemory();
-    wasi_is_gone = (bool (*)(void))(uintptr_t)gone;
     Py_RETURN_NONE;
 }
 

@@ -46,10 +46,7 @@ def write(exports, descriptor, size):
 def test_descriptors_are_counted(tmp_path):
     (tmp_path / "a").touch()
     store, exports = start(WasiConfig(max_descriptors=10), "path_open", "fd_close", mount=tmp_path)
-    assert [open_file(exports, "a") for _ in range(7)] == [
-        *((SUCCESS, n) for n in range(4, 10)),
-        (TOO_MANY, None),
-    ]
+    assert [open_file(exports, "a") for _ in range(7)] == [*((SUCCESS, n) for n in range(4, 10)), (TOO_MANY, None)]
     assert store.exceeded_limits == ("max_descriptors",)
     assert exports.fd_close(5) == SUCCESS
     assert open_file(exports, "a") == (SUCCESS, 5)

@@ -1,8 +1,9 @@
 """Time limits: how long the calls into a store may take by the clock on the wall.
 
-A store's epochs hold two limits, which C looks at: see ``epochs.c``. One is set while a `StoreDeadline` is in force;
-of several, the one that ends first counts. The other is the store's own, `StoreLimits.timeout`, for each outermost
-call that begins while none is in force. Nothing lengthens the limit of a call that is running.
+A store's epochs hold two limits, which C looks at: see ``epochs.c``. One is set while a `StoreDeadline` is in
+force. Of several deadlines, the one that ends first counts. The other limit is the store's own,
+`StoreLimits.timeout`, for each outermost call that begins while no deadline is in force. Nothing lengthens
+the limit of a call that is running.
 """
 
 from __future__ import annotations
@@ -111,7 +112,10 @@ def _apply(store: WasmStore) -> None:
 def limited(
     store: WasmStore, timeout: float | EllipsisType | None, what: str = "timeout"
 ) -> AbstractContextManager[object]:
-    """Return a block whose calls have ``timeout`` seconds: ``...`` changes nothing, ``None`` lifts the store's limit."""
+    """Return a block whose calls have ``timeout`` seconds.
+
+    ``...`` changes nothing, and ``None`` lifts the store's own limit.
+    """
     if isinstance(timeout, EllipsisType) or (timeout is None and not store._engine._has_epochs):
         return contextlib.nullcontext()
     return StoreDeadline(store, timeout, what)

@@ -41,9 +41,10 @@ if TYPE_CHECKING:
 #: A value that was written: where, what, as what type.
 Written: TypeAlias = tuple[object, object, WasmValType]
 
-#: The first line of an error that ``epochs.c`` makes: the user's epoch deadline; or a time limit or an interruption,
-#: with the nanoseconds that had passed, and those of the limit.
-_DEADLINE, _STOPPED = "wasm trap: interrupt", re.compile(r"wasm trap: (?:interrupted|timeout) (\d+)(?: (\d+))?")
+#: The first line of an error that ``epochs.c`` makes at the user's epoch deadline.
+_DEADLINE = "wasm trap: interrupt"
+#: The same for a time limit or an interruption: the nanoseconds that had passed, and those of the limit.
+_STOPPED = re.compile(r"wasm trap: (?:interrupted|timeout) (\d+)(?: (\d+))?")
 
 #: What our own ``proc_exit`` says, see ``functions.c``: only C code chooses the text of a trap.
 _EXIT = re.compile(r"wasi exit with code (\d+)$", re.MULTILINE)

@@ -118,7 +118,7 @@ if TYPE_CHECKING:
             """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
 
         def set_time_limit(self, began: int, ends: int) -> None:
-            """End what runs at this time of the monotonic clock, in nanoseconds; 0 and 2**64 - 1 set no limit."""
+            """End what runs at this time of the monotonic clock, in nanoseconds: 0, 2**64 - 1 is no limit."""
 
         def set_call_limit(self, nanoseconds: int) -> None:
             """Give each outermost call that much time while no other limit is set."""

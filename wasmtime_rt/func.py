@@ -118,7 +118,9 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         """The name by which it was exported, or the Python function's."""
         return self._name
 
-    def call_values(self, *args: Any, timeout: float | EllipsisType | None = ...) -> tuple[WasmValue[Any], ...]:
+    def call_values(
+        self, *args: Any, timeout: float | EllipsisType | None = ...
+    ) -> tuple[WasmValue[Any], ...]:
         """Call it, and get its results with their types, bit for bit: a NaN keeps its payload.
 
         Args:

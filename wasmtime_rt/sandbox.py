@@ -178,7 +178,7 @@ class SandboxInstance(WasmtimeResource):
         Args:
             name: Its name.
             *args: Its arguments, as for any `WasmFunc`.
-            timeout: Seconds that this call may take, in place of the limit of the sandbox; ``None`` lifts that.
+            timeout: Seconds that this call may take, in place of the sandbox's limit; ``None`` lifts that.
 
         Raises:
             WasmTimeout: It took longer.
@@ -219,7 +219,7 @@ class SandboxInstance(WasmtimeResource):
 
     @contextlib.contextmanager
     def _running(self, limit: float | EllipsisType | None) -> Iterator[None]:
-        """Run the program within ``limit`` and give the errors that end it what it did: ``...`` is its own limit."""
+        """Run the program within ``limit``, or ``...`` for its own. Errors that end it get what it did."""
         began = time.monotonic()
         try:
             with limited(self._store, limit):
@@ -676,8 +676,8 @@ def run_wasi(
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
             They are read-only unless marked with `rw`. Paths of streams and mounts are not followed through
             links below a folder that is writable here: an earlier program may have left them.
-        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included, and compiling
-            not, which ``compile_timeout`` bounds; ``None`` is no limit.
+        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included; ``None`` is
+            no limit. Compiling has a limit of its own, ``compile_timeout``.
         memory: Bytes that its memory may grow to, 1 GiB by default; ``None`` is no limit. Growing beyond
             gives the program -1, and raises nothing here: what it makes of that is its own.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.

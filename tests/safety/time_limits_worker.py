@@ -21,7 +21,16 @@ CLASSES = (
     w.WasmLinker, w.WasmStore, w.WasmStruct, w.WasmTable,
 )  # fmt: skip
 FUNCTIONS = ("call_bytes", "instantiate", "run_wasi")
-_SPECIAL = ("__call__", "__contains__", "__enter__", "__exit__", "__getattr__", "__getitem__", "__init__", "__iter__")
+_SPECIAL = (
+    "__call__",
+    "__contains__",
+    "__enter__",
+    "__exit__",
+    "__getattr__",
+    "__getitem__",
+    "__init__",
+    "__iter__",
+)
 
 LIBRARY = b"""(module
     (type $f (func)) (type $s (struct (field (ref null $f)))) (type $a (array (ref null $f)))
@@ -56,7 +65,10 @@ class World:
     def __init__(self) -> None:
         self.inside = lambda: None
         self.sandbox = w.Sandbox(
-            LIBRARY, imports={"env": {"host": lambda: self.inside(), "number": abs}}, timeout=LIMIT, cache=False
+            LIBRARY,
+            imports={"env": {"host": lambda: self.inside(), "number": abs}},
+            timeout=LIMIT,
+            cache=False,
         )
         self.program = self.sandbox.start()
         self.exports, self.instance = self.program.exports, self.program.instance
@@ -188,7 +200,9 @@ QUIET = {
 
 def members(kind: type) -> set[str]:
     """Return what a user can reach of a class."""
-    return {name for name in dir(kind) if not name.startswith("_") or (name in _SPECIAL and _is_ours(kind, name))}
+    return {
+        name for name in dir(kind) if not name.startswith("_") or (name in _SPECIAL and _is_ours(kind, name))
+    }
 
 
 def _is_ours(kind: type, name: str) -> bool:
@@ -203,7 +217,7 @@ def main() -> None:
         began, came = time.monotonic(), "nothing"
         try:
             run(world)
-        except BaseException as raised:  # noqa: BLE001  it is told by its name
+        except BaseException as raised:  # it is told by its name
             came = type(raised).__name__ if isinstance(raised, w.WasmtimeError) else repr(raised)
         print(json.dumps({"label": label, "came": came, "seconds": time.monotonic() - began}), flush=True)
 

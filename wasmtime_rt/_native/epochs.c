@@ -361,11 +361,11 @@ static void leave(wrt_epochs_t *epochs) {
     WRITE(epochs->inside, false);
     WRITE(epochs->clock->running, epochs->clock->running - 1);
     UNLINK(epochs);
-    for (wrt_epochs_t **one = &innermost; *one; one = &(*one)->outer)
-        if (*one == epochs) {
-            *one = epochs->outer;
-            break;
-        }
+    wrt_epochs_t **link = &innermost;
+    while (*link && *link != epochs) /* it is the first, unless C stacks were switched meanwhile */
+        link = &(*link)->outer;
+    if (*link)
+        *link = epochs->outer;
 }
 
 /* One thread at a time: with the GIL. False where a limit is set and no thread can be started to keep the time. */
@@ -379,22 +379,28 @@ static bool enter(wrt_epochs_t *epochs) {
     epochs->outer = innermost;
     innermost = epochs;
     WRITE(epochs->call_ends, NEVER);
+    uint64_t time = 0; /* one look at the clock is enough */
     if (epochs->allowance != NEVER) {
-        WRITE(epochs->call_began, now());
+        WRITE(epochs->call_began, time = now());
         allow(epochs);
     }
-    set_due(epochs);
+    uint64_t due = epochs->set_ends < epochs->call_ends ? epochs->set_ends : epochs->call_ends;
+    if (epochs->outer && epochs->outer->limit.due < due)
+        due = epochs->outer->limit.due;
+    WRITE(epochs->limit.due, due);
     __atomic_signal_fence(__ATOMIC_SEQ_CST); /* `parked` is read after `running` is written: see `keep_ticking` */
     if (READ(ticker.parked)) {
         bool ticks = wrt_ticker_start();
         epochs->began = READ(ticker.time);
-        if (!ticks && epochs->limit.due != NEVER) {
+        if (!ticks && due != NEVER) {
             leave(epochs);
             return false;
         }
     }
-    if (epochs->limit.due != NEVER && now() >= epochs->limit.due)
+    if (due != NEVER && (time ? time : (time = now())) >= due) {
+        WRITE(ticker.time, time); /* what looks at it need not wait for the next tick */
         arm(epochs, 0);
+    }
     return true;
 }
 

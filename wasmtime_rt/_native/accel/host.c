@@ -10,6 +10,7 @@ typedef struct {
     PyObject *function;
     PyObject *name;
     char with_caller; /* whether the function takes who calls it first */
+    char is_python;   /* whether it is Python code, which looks for signals by itself */
 } Host;
 
 /* Who calls a host function, for as long as that runs. The object model derives a class from it. */
@@ -81,9 +82,12 @@ static int lost(Guard *guard) { return unlikely(guard->lost) && guard_refuse(gua
  * begin and loops start over. */
 static inline wasm_trap_t *end_by_limit(void) { return limit_passed() ? epochs_calls->end() : NULL; }
 
-/* Whether the host function must fail after all, with an exception: a signal handler raised, and Ctrl-C must not wait
- * for the next Python code; or it has forked, and this is the child. */
-static int stopped(Guard *guard) { return lost(guard) || PyErr_CheckSignals() < 0; }
+/* Whether the host function must fail after all, with an exception: it has forked, and this is the child; or a signal
+ * handler raised, since Ctrl-C must not wait for the next Python code. */
+static inline int stopped(const Host *self, Guard *guard) {
+    return lost(guard) ||
+           (!self->is_python && this_thread.ident == self->state->main_thread && PyErr_CheckSignals() < 0);
+}
 
 static int write_result(Host *self, Py_ssize_t i, PyObject *value, wasmtime_val_raw_t *slots) {
     return pack_number(self->signature, self->signature->results[i], value, slots + i, self->name, "result", i);
@@ -185,7 +189,7 @@ static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_
     (void)count;
     guard->released = NULL; /* whatever Python enters next has its own way back */
     Py_INCREF(self);
-    if (call_raw(self, caller, slots) < 0 || stopped(guard))
+    if (call_raw(self, caller, slots) < 0 || stopped(self, guard))
         failed = trap(guard);
     Py_DECREF(self);
     guard->released = released;
@@ -261,7 +265,7 @@ static wasm_trap_t *checked_callback(
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = Py_NewRef(guard->caller);
-    if (call_checked(self, caller, store, args, results) < 0 || stopped(guard))
+    if (call_checked(self, caller, store, args, results) < 0 || stopped(self, guard))
         failed = trap(guard);
     Py_DECREF(store);
     Py_DECREF(self);
@@ -281,6 +285,7 @@ static Host *make_host(
         self->function = Py_NewRef(function);
         self->name = Py_NewRef(name);
         self->with_caller = with_caller != 0;
+        self->is_python = PyFunction_Check(function);
     }
     return self;
 }

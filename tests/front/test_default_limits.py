@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import compile_bombs
@@ -229,6 +230,31 @@ def test_a_forked_child_has_none(compiled):
         os._exit(len(recent))
     assert os.waitpid(pid, 0)[1] == 0
     assert len(recent) == 1
+
+
+def test_threads_share_what_is_kept(monkeypatch):
+    """No entry is lost for good, and no step meets a dict that another thread changes."""
+    monkeypatch.setattr(RecentModules, "MAX_ENTRIES", 4)
+    engine, modules, problems = WasmEngine(), RecentModules(), []
+    module = WasmModule(engine, '(module (func (export "f")))')
+
+    def work(first):
+        try:
+            for number in range(first, first + 500):
+                key = engine, None, str(number % 7)
+                found = modules.get(key)
+                assert found is None or len(found.exports) == 1
+                modules.put(key, module)
+        except Exception as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert len(modules) <= 4 + len(threads)
 
 
 def test_a_profile_names_a_copy_once(compiled, tmp_path):

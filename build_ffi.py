@@ -143,7 +143,15 @@ ffi.cdef(declarations(NATIVE / "native.h"))
 #: ``_native/threads.c``. These are parts of the names of such functions.
 KEEPS_GIL = (
     *("type", "func_new", "ref_pre_", "module_imports", "module_exports", "module_clone", "module_delete"),
-    *("linker_new", "linker_clone", "linker_delete", "linker_define", "linker_get", "linker_instantiate_pre"),
+    *(
+        "linker_new",
+        "linker_clone",
+        "linker_delete",
+        "linker_define",
+        "wasi_define",
+        "linker_get",
+        "linker_instantiate_pre",
+    ),
     *("instance_pre_delete", "engine_clone", "engine_delete"),
 )
 PREAMBLE = f"""
@@ -154,6 +162,32 @@ PREAMBLE = f"""
 __attribute__((always_inline)) static inline int keeps_gil(const char *function) {{
     return {" || ".join(f'strstr(function, "{part}") != NULL' for part in KEEPS_GIL)};
 }}
+/* An error that a function returns owns itself now: signal handlers and tracers may raise at once. */
+static PyObject *as_it_is(char *pointer, struct _cffi_ctypedescr *type) {{
+    return _cffi_from_c_pointer(pointer, type);
+}}
+static PyObject *owned_error(char *pointer, struct _cffi_ctypedescr *type) {{
+    PyObject *error = _cffi_from_c_pointer(pointer, type), *owned = NULL;
+    if (pointer == NULL || error == NULL)
+        return error;
+    PyObject *module = PyImport_ImportModule("wasmtime_rt._ffi");
+    PyObject *ffi = module ? PyObject_GetAttrString(module, "ffi") : NULL;
+    PyObject *lib = module ? PyObject_GetAttrString(module, "lib") : NULL;
+    PyObject *delete = lib ? PyObject_GetAttrString(lib, "wasmtime_error_delete") : NULL;
+    if (ffi && delete)
+        owned = PyObject_CallMethod(ffi, "gc", "OO", error, delete);
+    if (!owned)
+        wasmtime_error_delete((wasmtime_error_t *)pointer);
+    Py_XDECREF(delete);
+    Py_XDECREF(lib);
+    Py_XDECREF(ffi);
+    Py_XDECREF(module);
+    Py_DECREF(error);
+    return owned;
+}}
+#undef _cffi_from_c_pointer
+#define _cffi_from_c_pointer(pointer, type) \\
+    _Generic(result, wasmtime_error_t *: owned_error, default: as_it_is)(pointer, type)
 #undef Py_BEGIN_ALLOW_THREADS
 #undef Py_END_ALLOW_THREADS
 #define Py_BEGIN_ALLOW_THREADS {{ PyThreadState *_save = keeps_gil(__func__) ? NULL : PyEval_SaveThread();
@@ -163,10 +197,11 @@ ffi.set_source(
     "wasmtime_rt._ffi",
     PREAMBLE,
     sources=[
-        f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")
+        *(f"wasmtime_rt/_native/{name}.c" for name in ("native", "epochs", "signals", "threads", "shared")),
+        *(str(path.relative_to(ROOT)) for path in sorted(NATIVE.glob("wasi/*.c"))),
     ],
     depends=[
-        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("*.*")])
+        str(path.relative_to(ROOT)) for path in sorted([*ROOT.glob("include/**/*.h"), *NATIVE.glob("**/*.*")])
     ],
     include_dirs=[str(NATIVE)],
     extra_compile_args=STRICT,

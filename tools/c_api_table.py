@@ -42,10 +42,7 @@ COMPOSED = {
     "wasmtime_{self._KIND}ref_type": ["wasmtime_structref_type", "wasmtime_arrayref_type"],
     "wasmtime_anyref_as_{kind}": ["wasmtime_anyref_as_struct", "wasmtime_anyref_as_array"],
     "wasmtime_{self._kind}ref_unroot": ["wasmtime_structref_unroot", "wasmtime_arrayref_unroot"],
-    "wasi_config_inherit_{name}": ["wasi_config_inherit_stdout", "wasi_config_inherit_stderr"],
-    "wasi_config_set_{name}_file": ["wasi_config_set_stdout_file", "wasi_config_set_stderr_file"],
     "wasm_{feature}": [],  # a setting, by its name in Python
-    "wrt_sink_as_{name}": ["wrt_sink_as_stdout", "wrt_sink_as_stderr"],
 }
 
 #: What is called, where no name in the code tells.
@@ -62,10 +59,14 @@ CALLS = {
 IN_C = {
     "_guard.Guard.open": ["guard_open", "new_epochs", "wrt_store_delete"],
     "_guard.Guard.interrupt": ["guard_interrupt"],
-    "errors.WasmTrap": ["trap"],
+    "errors.WasmTrap": ["trap", "failure_take"],
+    "errors.WasmExit": ["failure_take"],
+    "errors.WasmFrame": ["frames_of"],
+    "errors.WasmtimeError": ["failure_error_message", "failure_take"],
     "_fast.new_host_function": ["host_define"],
     "_fast.instantiate": ["instance_new"],
-    "func.WasmFunc": ["host_define", "run_raw"],
+    "func.WasmFunc": ["host_define", "run_raw", "run_checked"],
+    "func.WasmFunc.call_values": ["run_checked"],
     "func.WasmFunc.map": ["function_map"],
     "instance_pre.WasmInstancePre.instantiate": ["instance_new_prepared"],
     "linker.WasmLinker.instantiate": ["instance_new_prepared"],
@@ -93,6 +94,11 @@ REASONS: list[tuple[str, str, str]] = [
         "wasmtime_component_* wasmtime_module_type_* wasmtime_context_set_wasi_http",
     ),
     (
+        "wasi",
+        "This package implements WASI preview 1 itself. Components, which come later, will use it.",
+        "wasmtime_error_exit_status wasi_config_* wasmtime_context_set_wasi wasmtime_linker_define_wasi",
+    ),
+    (
         "callbacks",
         (
             "Takes callbacks that the engine runs on any of its threads, in the middle of making or "
@@ -102,11 +108,8 @@ REASONS: list[tuple[str, str, str]] = [
     ),
     (
         "python",
-        (
-            "Python says it in other words: `WasiConfig(argv='inherit', env='inherit')`, "
-            "`WasmStore.data`, `WasmEngine()`."
-        ),
-        "wasi_config_inherit_argv wasi_config_inherit_env wasmtime_context_set_data wasm_engine_new",
+        ("Python says it in other words: `WasmStore.data`, `WasmEngine()`."),
+        "wasmtime_context_set_data wasm_engine_new",
     ),
     (
         "known",
@@ -155,7 +158,7 @@ REASONS: list[tuple[str, str, str]] = [
         "counted",
         "Nothing is copied that Python can share, and nothing freed that goes with something else.",
         (
-            "wasmtime_*_clone wasmtime_*_copy wasmtime_extern_delete wasmtime_heaptype_delete "
+            "wasmtime_*_clone wasmtime_*_copy wasmtime_heaptype_delete "
             "wasmtime_reftype_delete wasmtime_storage_type_delete wasm_*type_copy wasm_frame_copy "
             "wasm_frame_delete wasm_importtype_delete wasm_exporttype_delete"
         ),

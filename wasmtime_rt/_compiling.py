@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._failure import check
-from ._lowlevel import Handle, check_native_stack, ffi, lib
+from ._lowlevel import Handle, byte_vector, check_native_stack, ffi, lib
 from ._process import compiles_in_parallel
 from .errors import CompileError
 
@@ -43,7 +43,7 @@ def compile_module(engine: WasmEngine, pointer: Any, wasm: bytes) -> Any:
     if twin is None:
         return made[0]
     compiled = ffi.gc(made[0], lib.wasmtime_module_delete)
-    code = ffi.gc(ffi.new("wasm_byte_vec_t *"), lib.wasm_byte_vec_delete)
+    code = byte_vector()
     check(lib.wasmtime_module_serialize(compiled, code))
     check(lib.wrt_module_deserialize(pointer, code.data, code.size, made), CompileError)
     return made[0]

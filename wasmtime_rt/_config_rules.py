@@ -9,9 +9,12 @@ from __future__ import annotations
 import functools
 import os
 import re
+import stat
 from collections.abc import Iterator
 
-from .config import ProfilingStrategy, Strategy, WasmConfig
+from ._cache_folder import cache_home, protect
+from ._host_files import open_private_folder
+from .config import ProfilingStrategy, Strategy, WasmConfig, read_cache_file
 from .errors import WasmtimeError
 
 #: What the engine keeps for each slot of a pool makes more slots than these a matter of gigabytes.
@@ -136,9 +139,8 @@ def _sizes(config: WasmConfig) -> Iterator[str]:
 
 
 def _files(config: WasmConfig) -> Iterator[str]:
-    path = cache_file(config)
-    if path is not None:
-        yield from _cache_settings(path)
+    if config.cache_config_load is not False:
+        yield from _engine_cache(config.cache_config_load, cache_file(config))
     strategy = config.profiling_strategy
     if strategy is ProfilingStrategy.JITDUMP:
         written = f"jit-{os.getpid()}.dump"
@@ -147,20 +149,50 @@ def _files(config: WasmConfig) -> Iterator[str]:
     else:
         return
     try:
-        with open(written, "ab"):
-            pass
+        _own_file(written)
     except OSError as problem:
         yield f"profiling_strategy {strategy!r}: {written} cannot be written: {problem}"
 
 
-def _cache_settings(path: str) -> Iterator[str]:
+def _own_file(path: str) -> None:
+    """Make the file if it is missing: in a sticky folder such as ``/tmp`` nobody else can replace it then.
+
+    Raises:
+        OSError: If it cannot be written, or the engine, which follows links, would write another file.
+    """
+    flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+    opened = os.open(path, flags, 0o644)
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            text = file.read()
-    except OSError as problem:
-        yield f"cache_config_load: {path} cannot be read: {problem}"
+        status = os.fstat(opened)
+    finally:
+        os.close(opened)
+    if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid() or status.st_nlink != 1:
+        raise PermissionError("expected a regular file of this user's without other links")
+
+
+def _engine_cache(cache: object, path: str | None) -> Iterator[str]:
+    """What is wrong with the file that configures the engine's cache, and who may put machine code there."""
+    folder = os.path.abspath(cache) if isinstance(cache, str) and path is None else None
+    if path is not None:
+        try:
+            text = read_cache_file(path).decode(errors="replace")
+        except WasmtimeError as problem:
+            yield str(problem)
+            return
+        for name, most in _CACHE_AT_MOST.items():
+            for count, unit in re.findall(rf"{name}\W*?=\W*?([0-9]+)\s*([A-Za-z]?)", text):
+                if int(count[:30]) * _UNITS.get(unit, 1) > most:
+                    yield f"cache_config_load: {path}: expected {name} of at most {most}, got {count}{unit}"
+        if named := re.search(r"""^\s*directory\s*=\s*["'](/.*?)["']""", text, re.MULTILINE):
+            folder = named[1]
+    if folder is None and (home := cache_home()) is not None:
+        folder = os.path.join(home, "wasmtime")  # where the engine has it by default
+    if folder is None:
         return
-    for name, most in _CACHE_AT_MOST.items():
-        for count, unit in re.findall(rf"{name}\W*?=\W*?([0-9]+)\s*([A-Za-z]?)", text):
-            if int(count[:30]) * _UNITS.get(unit, 1) > most:
-                yield f"cache_config_load: {path}: expected {name} of at most {most}, got {count}{unit}"
+    protect(folder)
+    try:
+        os.close(open_private_folder(folder, make=False))
+    except FileNotFoundError:
+        pass  # the engine makes it, or says why not
+    except (OSError, ValueError) as problem:
+        yield f"cache_config_load: {problem}"

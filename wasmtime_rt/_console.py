@@ -11,6 +11,8 @@ import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, TextIO
 
+from ._text import shown_text
+
 #: Seconds that something may take in silence.
 _PATIENCE = 0.5
 
@@ -56,7 +58,7 @@ def table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) 
 
 def problem(text: str) -> None:
     """Print one line about what went wrong."""
-    line = " ".join(text.split("\n", 1)[0].split()) or "unknown error"
+    line = shown_text(" ".join(text.split("\n", 1)[0].split())) or "unknown error"
     console = _rich_console(sys.stderr)
     if console is not None:
         from rich.text import Text  # noqa: PLC0415

@@ -30,11 +30,6 @@ class StoreCore(Guard):
         """The ``wrt_epochs_t *``, where the engine has epochs. Inside the guard, and valid there only."""
         return ffi.cast("wrt_epochs_t *", self.epochs_address)
 
-    def take_raised(self) -> BaseException | None:
-        """The exception that a host function left for the call that is ending, which is now its owner."""
-        raised, self.raised = self.raised, None
-        return raised
-
     # ---- Host objects
 
     def new_object(self, context: Any, value: object, out: Any) -> None:

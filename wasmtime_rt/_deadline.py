@@ -1,26 +1,44 @@
 """Time limits: how long the calls into a store may take by the clock on the wall.
 
-A limit is two times of the monotonic clock in the store's epochs, which the ticker's ticks look at: see
-``epochs.c``. Of the limits that are in force in a store, the one that ends first counts.
+A store's epochs hold two limits, which C looks at: see ``epochs.c``. One is set while a `StoreDeadline` is in
+force. Of several deadlines, the one that ends first counts. The other limit is the store's own,
+`StoreLimits.timeout`, for each outermost call that begins while no deadline is in force. Nothing lengthens
+the limit of a call that is running.
 """
 
 from __future__ import annotations
 
+import contextlib
 import time
+from types import EllipsisType
 from typing import TYPE_CHECKING, Any
 
+from ._guard import no_ticker
 from ._lowlevel import lib
 from ._messages import no_keywords
 from .errors import StoreClosedError, WasmtimeError
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from typing_extensions import Self
 
+    from .engine import WasmEngine
     from .store import WasmStore
 
 _NEVER = 2**64 - 1
+
+
+def nanoseconds(seconds: float | None) -> int:
+    """Return a limit as C takes it."""
+    return _NEVER if seconds is None or seconds >= 2**62 / 1e9 else int(seconds * 1e9)
+
+
+def check_epochs(engine: WasmEngine) -> None:
+    """Raise `WasmtimeError` if ``engine`` has no epochs, which time limits need."""
+    if not engine._has_epochs:
+        raise WasmtimeError("time limits need an engine with epochs: WasmConfig(epoch_interruption=True)")
 
 
 class StoreDeadline:
@@ -28,21 +46,21 @@ class StoreDeadline:
 
     __slots__ = ("_began", "_ended", "_ends", "_seconds", "_store")
 
-    def __init__(self, store: WasmStore, seconds: float, what: str = "seconds") -> None:
+    def __init__(self, store: WasmStore, seconds: float | None, what: str = "seconds") -> None:
         if hasattr(self, "_store"):  # it may be in force
             raise TypeError("this StoreDeadline was initialised already")
-        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
-            raise TypeError(f"{what}: expected a number of seconds, got {seconds!r}")
-        if not seconds >= 0:  # nor is it NaN
-            raise ValueError(f"{what}: expected 0 seconds or more, got {seconds!r}")
-        if not store._engine._has_epochs:
-            raise WasmtimeError("time limits need an engine with epochs: WasmConfig(epoch_interruption=True)")
+        if seconds is not None:
+            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+                raise TypeError(f"{what}: expected a number of seconds or None, got {seconds!r}")
+            if not seconds >= 0:  # nor is it NaN
+                raise ValueError(f"{what}: expected 0 seconds or more, got {seconds!r}")
+        check_epochs(store._engine)
         self._store, self._seconds = store, seconds
         self._began = self._ends = self._ended = 0
 
     @property
-    def seconds(self) -> float:
-        """How many seconds the block's calls have."""
+    def seconds(self) -> float | None:
+        """How many seconds the block's calls have; ``None`` where it lifts the store's own limit."""
         return self._seconds
 
     @property
@@ -58,11 +76,10 @@ class StoreDeadline:
             raise WasmtimeError("this deadline was used already: call deadline() again")
         if not self._store.is_valid:
             raise StoreClosedError(f"store {self._store._core.number} was closed")
-        if not lib.wrt_ticker_start():
-            raise WasmtimeError("no thread can be started to keep the time")
+        if self._seconds is not None and not lib.wrt_ticker_start():
+            no_ticker()
         self._began = time.monotonic_ns()
-        nanoseconds = self._seconds * 1e9
-        self._ends = self._began + int(nanoseconds) if nanoseconds < 2**62 else _NEVER
+        self._ends = min(self._began + nanoseconds(self._seconds), _NEVER)
         self._store._deadlines.append(self)
         try:
             _apply(self._store)
@@ -92,12 +109,22 @@ def _apply(store: WasmStore) -> None:
         store._core.set_time_limit(*(first._began, first._ends) if first else (0, _NEVER))
 
 
+def limited(
+    store: WasmStore, timeout: float | EllipsisType | None, what: str = "timeout"
+) -> AbstractContextManager[object]:
+    """Return a block whose calls have ``timeout`` seconds.
+
+    ``...`` changes nothing, and ``None`` lifts the store's own limit.
+    """
+    if isinstance(timeout, EllipsisType) or (timeout is None and not store._engine._has_epochs):
+        return contextlib.nullcontext()
+    return StoreDeadline(store, timeout, what)
+
+
 def call_with_keywords(function: Any, args: tuple[Any, ...], keywords: dict[str, Any]) -> Any:
     """Call a function of a store, whose one keyword is ``timeout``."""
-    timeout = keywords.pop("timeout", None)
+    timeout = keywords.pop("timeout", ...)
     if keywords:
         no_keywords(function._name)
-    if timeout is None:
-        return function(*args)
-    with StoreDeadline(function._store, timeout, "timeout"):
+    with limited(function._store, timeout):
         return function(*args)

@@ -11,13 +11,16 @@ WebAssembly exception is unwound, by the language's own rules.
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from . import _convert
 from ._abstract import AbstractFunc
 from ._convert import HeldRef
-from ._lowlevel import NULL, ffi, lib, take_bytes, text_of
+from ._guest_names import without_prefix
+from ._lowlevel import NULL, accel, address_of, ffi, lib
+from ._text import shown_text
 from .errors import (
     OutOfFuelError,
     TrapCode,
@@ -41,11 +44,17 @@ if TYPE_CHECKING:
 #: A value that was written: where, what, as what type.
 Written: TypeAlias = tuple[object, object, WasmValType]
 
-#: What our own epoch callback says, see ``epochs.c``, and with it every error that it made.
-_DEADLINE, _TIMEOUT, _INTERRUPTED = "wasm trap: interrupt", "wasm trap: timeout", "wasm trap: interrupted"
+#: The first line of an error that ``epochs.c`` makes at the user's epoch deadline.
+_DEADLINE = "wasm trap: interrupt"
+#: The same for a time limit or an interruption: the nanoseconds that had passed, and those of the limit.
+_STOPPED = re.compile(r"wasm trap: (?:interrupted|timeout) (\d+)(?: (\d+))?")
+
+#: What our own ``proc_exit`` says, see ``functions.c``: only C code chooses the text of a trap.
+_EXIT = re.compile(r"wasi exit with code (\d+)$", re.MULTILINE)
 
 #: Between what the engine says went wrong and its reasons, which it gives from the outside to the inside.
 _REASONS = "\n\nCaused by:\n"
+_BACKTRACE = "error while executing at wasm backtrace:"
 #: What to do where the engine gets no address space.
 _RESERVE_LESS = (
     "\nhint: this process has not enough address space or mappings left (RLIMIT_AS, vm.max_map_count); "
@@ -58,26 +67,48 @@ _MISMATCH, _RETURNED = "type mismatch: expected", "function attempted to return 
 _NOTE = "WebAssembly frames (innermost first):"
 
 
+def shows_dwarf() -> bool:
+    """Whether the environment asks the engine for the source lines of frames, which it reads in DWARF."""
+    return os.environ.get("WASMTIME_BACKTRACE_DETAILS") == "1"
+
+
 def error_text(error: Any) -> str:
     """The message of a ``wasmtime_error_t *``, which stays alive."""
-    message = ffi.new("wasm_byte_vec_t *")
-    lib.wasmtime_error_message(error, message)
-    text = _reason_first(take_bytes(message))
-    return text + _RESERVE_LESS if "mmap failed" in text else text
+    return _reason_first(accel.error_message(address_of(error)))
 
 
 def _reason_first(message: bytes) -> str:
-    """What the engine says, turned round: the first line is the reason, where the engine has it last."""
+    """Return what the engine says with the reason in the first line, and without the frames.
+
+    The engine has the reason last, and behind the frames advice about an environment variable.
+    """
+    text = _turned_round(message)
+    return text + _RESERVE_LESS if "mmap failed" in text else text
+
+
+def _turned_round(message: bytes) -> str:
     said, _, reasons = message.rstrip(b"\0\n").decode(errors="replace").rpartition(_REASONS)
     if not said:
-        return reasons
+        return shown_text(reasons)
     # Each is indented by four, and numbered where they are several.
     told = re.split(r"^ {4}\d+: ", reasons, flags=re.MULTILINE)[1:] or [reasons.removeprefix("    ")]
-    return "\n".join([*(reason.rstrip("\n") for reason in reversed(told)), said])
+    lines = [reason.rstrip("\n") for reason in [*reversed(told), said]]
+    if not shows_dwarf():
+        lines = [line for line in lines if not line.startswith(_BACKTRACE)]
+    return shown_text("\n".join(lines))
+
+
+def _with_frames(text: str, frames: tuple[WasmFrame, ...]) -> str:
+    """Return the reason with one line for each frame."""
+    if not frames or _BACKTRACE in text:
+        return text
+    return "\n".join([text, *(f"  {frame}" for frame in frames)])
 
 
 def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "") -> None:
     """Raise what ``error`` says, and free it; ``NULL`` is no error.
+
+    Every ``wasmtime_error_t *`` that a function of ``lib`` returns owns the error: see ``build_ffi.py``.
 
     Raises:
         WasmtimeError: As ``kind``, with the engine's message after ``prefix``.
@@ -85,7 +116,7 @@ def check(error: Any, kind: type[WasmtimeError] = WasmtimeError, prefix: str = "
     if error == NULL:
         return
     text = error_text(error)
-    lib.wasmtime_error_delete(error)
+    ffi.release(error)
     raise kind(prefix + text)
 
 
@@ -145,24 +176,11 @@ def _defined(given: Any) -> str:
     return heap.describe() if isinstance(heap, DefinedType) else str(heap)
 
 
-def _frames(vector: Any) -> tuple[WasmFrame, ...]:
-    """The frames in a ``wasm_frame_vec_t *``, which is freed."""
-    frames = []
-    for i in range(vector.size):
-        frame = vector.data[i]
-        func_name = lib.wasmtime_frame_func_name(frame)
-        module_name = lib.wasmtime_frame_module_name(frame)
-        frames.append(
-            WasmFrame(
-                lib.wasm_frame_func_index(frame),
-                text_of(func_name) if func_name != NULL else None,
-                text_of(module_name) if module_name != NULL else None,
-                lib.wasm_frame_func_offset(frame),
-                lib.wasm_frame_module_offset(frame),
-            )
-        )
-    lib.wasm_frame_vec_delete(vector)
-    return tuple(frames)
+def _frame(index: int, func: bytes | None, module: bytes | None, *offsets: int) -> WasmFrame:
+    """Return a frame as ``Failure.take`` describes it."""
+    func_name = None if func is None else without_prefix(func.decode(errors="replace"))
+    module_name = None if module is None else module.decode(errors="replace")
+    return WasmFrame(index, func_name, module_name, *offsets)
 
 
 def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
@@ -170,16 +188,13 @@ def is_thrown(raised: BaseException | None) -> TypeGuard[WasmException]:
     return issubclass(type(raised), WasmException)
 
 
-def failure(
-    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None
-) -> BaseException:
-    """The exception that a call ended with, which is counted; ``error`` and ``trap`` are freed.
+def failure(store: WasmStore, context: Any, ended: Any, raised: BaseException | None) -> BaseException:
+    """Return the exception that a call ended with, and count it.
 
     Args:
         store: The store that was entered.
         context: The same in C.
-        error: A ``wasmtime_error_t *`` or ``NULL``.
-        trap: A ``wasm_trap_t *`` or ``NULL``.
+        ended: The accelerator's ``Failure``, which owns the engine's error or trap.
         raised: The exception of a host function, if one raised during this call.
     """
     taken = None
@@ -187,7 +202,7 @@ def failure(
         # First: what runs in between, a finalizer perhaps, may call into the store, and have it throw.
         taken = _take_exception(store, context)
         lib.wrt_signals_restore()  # a handler that was installed late lets a trap through at most once
-        return _told(store, context, error, trap, raised, taken)
+        return _told(store, context, ended, raised, taken)
     except BaseException:
         store._core.abandoned += 1  # nobody knows how it ended
         raise
@@ -198,27 +213,18 @@ def failure(
 
 
 def _told(
-    store: WasmStore, context: Any, error: Any, trap: Any, raised: BaseException | None, taken: Any
+    store: WasmStore, context: Any, ended: Any, raised: BaseException | None, taken: Any
 ) -> BaseException:
-    vector = ffi.new("wasm_frame_vec_t *")
-    code = None
-    if trap != NULL:
-        message = ffi.new("wasm_byte_vec_t *")
-        lib.wasm_trap_message(trap, message)
-        text = _reason_first(take_bytes(message))
-        number = ffi.new("wasmtime_trap_code_t *")
-        if lib.wasmtime_trap_code(trap, number):
-            code = TrapCode(number[0])
-        lib.wasm_trap_trace(trap, vector)
-    else:
-        text = error_text(error)
-        lib.wasmtime_error_wasm_trace(error, vector)
-        if text.partition("\n")[0] in {_DEADLINE, _TIMEOUT, _INTERRUPTED}:
-            code = TrapCode.INTERRUPT
-    frames = _frames(vector)
-    exit_status = ffi.new("int *")
-    exited = trap == NULL and lib.wasmtime_error_exit_status(error, exit_status)
-    lib.wasmtime_error_delete(error) if trap == NULL else lib.wasm_trap_delete(trap)
+    message, number, told = ended.take()
+    text = _reason_first(message)
+    code = None if number is None else TrapCode(number)
+    frames = tuple(_frame(*frame) for frame in told)
+    exit_code = _EXIT.match(text)
+    text = _with_frames(text, frames)
+    reason, newline, where = text.partition("\n")
+    stopped = _STOPPED.fullmatch(reason) if code is None else None
+    if stopped or (code is None and reason == _DEADLINE):
+        code = TrapCode.INTERRUPT
     thrown = None
     if taken is not None:
         thrown = _convert.wrappers.exception(store, context, ffi.addressof(taken[0].exception))
@@ -240,10 +246,10 @@ def _told(
     if thrown is not None:
         thrown.frames, thrown._text = frames, text
         return thrown
-    if exited:
-        return WasmExit(exit_status[0])
-    if code is TrapCode.INTERRUPT and text.partition("\n")[0] != _DEADLINE:
-        return _stopped(store, text, frames)
+    if exit_code is not None:
+        return WasmExit(int(exit_code[1]))
+    if stopped:
+        return _ended(stopped, newline + where, frames)
     if code is TrapCode.OUT_OF_FUEL:
         return OutOfFuelError(text, code, frames)
     if _RETURNED in text and frames:
@@ -255,17 +261,15 @@ def _told(
     return WasmtimeError(text)
 
 
-def _stopped(store: WasmStore, text: str, frames: tuple[WasmFrame, ...]) -> WasmTrap:
-    """What the end of a time limit, or `WasmStore.interrupt`, makes of a call."""
-    times = ffi.new("uint64_t[2]")
-    lib.wrt_epochs_times(store._core.epochs, times)
-    elapsed, limit = times[0] / 1e9, times[1] / 1e9
-    reason, rest, where = text.partition("\n")
-    if reason == _TIMEOUT:
-        said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"
-        return WasmTimeout(said + rest + where, TrapCode.INTERRUPT, frames, elapsed, limit)
-    said = f"interrupted after {elapsed:.3f} seconds"
-    return WasmInterrupted(said + rest + where, TrapCode.INTERRUPT, frames, elapsed)
+def _ended(stopped: re.Match[str], where: str, frames: tuple[WasmFrame, ...]) -> WasmTrap:
+    """Return what the end of a time limit, or `WasmStore.interrupt`, makes of a call."""
+    elapsed = int(stopped[1]) / 1e9
+    if stopped[2] is None:
+        said = f"interrupted after {elapsed:.3f} seconds"
+        return WasmInterrupted(said + where, TrapCode.INTERRUPT, frames, elapsed)
+    limit = int(stopped[2]) / 1e9
+    said = f"timeout: {elapsed:.3f} seconds have passed, the limit was {limit:g}"
+    return WasmTimeout(said + where, TrapCode.INTERRUPT, frames, elapsed, limit)
 
 
 #: Where a store's core keeps the host function that takes exceptions, among the numbers of the others.
@@ -284,10 +288,9 @@ def _take_exception(store: WasmStore, context: Any) -> Any:
     taker = hosts.pop(_TAKER, None)
     if taker is None:
         nothing = ffi.new("wasm_valtype_vec_t[2]")
-        c_type = lib.wasm_functype_new(nothing, nothing + 1)
+        c_type = ffi.gc(lib.wasm_functype_new(nothing, nothing + 1), lib.wasm_functype_delete)
         taken, func = ffi.new("wrt_taken_t *"), ffi.new("wasmtime_func_t *")
         lib.wasmtime_func_new_unchecked(context, c_type, lib.wrt_take_exception, taken, NULL, func)
-        lib.wasm_functype_delete(c_type)
         taker = taken, func, ffi.new("wasmtime_val_raw_t *")
     taken, func, slots = taker
     taken.found = False

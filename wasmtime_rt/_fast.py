@@ -163,14 +163,6 @@ instantiate_prepared = accel.instantiate_prepared
 # ---- The rare work
 
 
-def _failure(
-    store: WasmStore, context: Any, error: int, trap: int, raised: BaseException | None
-) -> BaseException:
-    return failure(
-        store, context, ffi.cast("wasmtime_error_t *", error), ffi.cast("wasm_trap_t *", trap), raised
-    )
-
-
 def _explained(
     problem: BaseException, name: str, args: tuple[object, ...], params: tuple[WasmValType, ...]
 ) -> BaseException:
@@ -197,7 +189,7 @@ def _throw(store: WasmStore, exception: WasmException) -> int:
 
 for _name, _work in (
     ("number", number),
-    ("failure", _failure),
+    ("failure", failure),
     ("explained", _explained),
     ("throw", _throw),
     ("wasm_exception", WasmException),

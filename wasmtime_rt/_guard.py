@@ -11,15 +11,11 @@ import threading
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from ._lowlevel import accel, address_of, ffi, lib
-from ._process import WASI_STAYED_BEHIND, check_threads
 from .errors import ForkError, StoreBusyError, StoreClosedError, TrapCode, WasmtimeError, WasmTrap
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from contextlib import AbstractContextManager
-
-#: The value of `Guard.lost` if another thread was in the store at the fork. The other value is about WASI.
-_IN_USE = 1
 
 #: C stack that must be left above what WebAssembly may use: for the engine, for Python in callbacks.
 STACK_MARGIN = 256 * 1024
@@ -34,10 +30,10 @@ def thread_name(ident: int) -> str:
 def refuse(guard: Any) -> NoReturn:
     """Raise why ``guard`` admits nobody now."""
     if guard.lost:
-        why = f"store {guard.number} cannot be used in this process, which was forked "
-        if guard.lost == _IN_USE:
-            raise ForkError(why + "while another thread was in the store")
-        raise ForkError(why + WASI_STAYED_BEHIND)
+        raise ForkError(
+            f"store {guard.number} cannot be used in this process, which was forked while another thread was "
+            "in the store"
+        )
     if guard.closed and not guard.number:
         raise StoreClosedError("this WasmStore was never initialised: call super().__init__()")
     if guard.closed:
@@ -67,6 +63,11 @@ def heap_full() -> NoReturn:
     )
 
 
+def no_ticker() -> NoReturn:
+    """Raise that no thread can be started to keep the time."""
+    raise WasmtimeError("no thread can be started to keep the time")
+
+
 if TYPE_CHECKING:
 
     class Guard:
@@ -74,9 +75,7 @@ if TYPE_CHECKING:
 
         Attributes:
             closed: Whether entries are refused for good.
-            lost: Whether a fork was the reason, and which.
-            needs_threads: Whether WASI in the store may need a thread, for files.
-            runs_wasi: Whether functions of WASI are in the store.
+            lost: Whether a fork was the reason.
             raised: The exception of the host function that failed last, until its call returns.
             on_leave: Called when the outermost entry ends, for what must be looked at after each call.
             hosts: Host functions, by what finds them.
@@ -94,9 +93,7 @@ if TYPE_CHECKING:
         """
 
         closed: bool
-        lost: int
-        needs_threads: bool
-        runs_wasi: bool
+        lost: bool
         raised: BaseException | None
         on_leave: Callable[[], None] | None
         hosts: dict[Any, Any]
@@ -121,13 +118,19 @@ if TYPE_CHECKING:
             """The guard for what runs WebAssembly: a ``with`` block that also asks for enough stack."""
 
         def set_time_limit(self, began: int, ends: int) -> None:
-            """End what runs at this time of the monotonic clock, in nanoseconds."""
+            """End what runs at this time of the monotonic clock, in nanoseconds: 0, 2**64 - 1 is no limit."""
+
+        def set_call_limit(self, nanoseconds: int) -> None:
+            """Give each outermost call that much time while no other limit is set."""
 
         def interrupt(self) -> bool:
             """End the call that is running, and say whether there is one."""
 
         def next_key(self) -> int:
             """A key for a host object."""
+
+        def set_wasi(self, address: int, owner: object) -> None:
+            """Give the store what its WASI is made of, at an address that ``owner`` keeps. Inside the guard."""
 
         def give_up(self) -> None:
             """Refuse further entries; the C store goes when no call and no view needs it."""
@@ -146,7 +149,7 @@ for _name, _work in (
     ("refuse", refuse),
     ("small_stack", small_stack),
     ("heap_full", heap_full),
-    ("check_threads", check_threads),
+    ("no_ticker", no_ticker),
 ):
     accel.register(_name, _work)
 accel.set_epochs_calls(address_of(lib.wrt_epochs_calls()))

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from html import escape
 
+from ._text import LINE_SIZE, TEXT_SIZE, shown_name
+
 _ROWS_AT_MOST = 200
 
 
@@ -12,18 +14,18 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[object]]) 
     """A table of ``rows``, cut short where it is very long."""
     given = list(rows)
     head = "".join(f"<th style='text-align:left'>{escape(column)}</th>" for column in columns)
-    lines = []
-    for row in given[:_ROWS_AT_MOST]:
+    lines: list[str] = []
+    size = 0
+    for row in given:
         cells = "".join(
-            f"<td style='text-align:left'><code>{escape(_printable(cell))}</code></td>" for cell in row
+            f"<td style='text-align:left'><code>{escape(shown_name(str(cell)))}</code></td>" for cell in row
         )
+        size += len(cells)
+        if len(lines) == _ROWS_AT_MOST or size > TEXT_SIZE:
+            lines.append(f"<tr><td colspan='{len(columns)}'>and {len(given) - len(lines)} more</td></tr>")
+            break
         lines.append(f"<tr>{cells}</tr>")
-    if len(given) > _ROWS_AT_MOST:
-        lines.append(f"<tr><td colspan='{len(columns)}'>and {len(given) - _ROWS_AT_MOST} more</td></tr>")
     body = f"<thead><tr>{head}</tr></thead><tbody>{''.join(lines)}</tbody>" if given else ""
-    caption = f"<caption style='text-align:left;caption-side:top'><b>{escape(title)}</b></caption>"
+    shown = escape(shown_name(title, LINE_SIZE))
+    caption = f"<caption style='text-align:left;caption-side:top'><b>{shown}</b></caption>"
     return f"<table>{caption}{body}</table>"
-
-
-def _printable(cell: object) -> str:
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in str(cell))

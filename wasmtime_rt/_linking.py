@@ -9,6 +9,7 @@ from typing import Any, TypeAlias, cast
 from ._abstract import AbstractInstance
 from ._convert import check_store
 from ._fast import new_host_function
+from ._text import LINE_SIZE, LIST_SIZE, first_of, shown_name
 from .annotations import ASYNC, as_host_function, check_callable, name_of
 from .errors import LinkError, WrongEngineError
 from .externs import EXTERN_OF, EXTERN_SIZE, StoreItem
@@ -77,10 +78,10 @@ def lookup(module: WasmModule, imports: Imports) -> Lookup:
     if isinstance(given, (str, bytes)) or not isinstance(given, Sequence):
         raise TypeError(f"imports: expected a mapping of mappings or a sequence, got {shown(given)}")
     if len(given) != len(module.imports):
-        listed = "".join(f"\n  {wanted}" for wanted in module.imports)
+        listed = first_of(map(str, module._imports), len(module._imports), "\n  ")
         raise LinkError(
             f"imports: expected a sequence of {len(module.imports)}, got {len(given)}; "
-            f"the module asks for{listed}"
+            f"the module asks for\n  {listed}"
         )
     items = list(given)
     return lambda position, _: items[position]
@@ -96,7 +97,8 @@ def _find(given: Mapping[str, Any], wanted: WasmImportType) -> object:
         inner = inner.exports  # type: ignore[attr-defined]
     if not isinstance(inner, Mapping):
         raise TypeError(
-            f"imports[{wanted.module!r}]: expected a mapping from names to items, got {shown(inner)}"
+            f"imports[{shown_name(repr(wanted.module))}]: expected a mapping from names to items, "
+            f"got {shown(inner)}"
         )
     return inner.get(wanted.name, MISSING)
 
@@ -114,7 +116,9 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
         WrongEngineError: A shared memory is of another engine.
         WrongStoreError: An import lives in another store.
     """
-    found, problems = [], []
+    found: list[Any] = []
+    wrong: list[WasmImportType] = []
+    problems: list[str] = []
     for position, wanted in enumerate(module._imports):
         item = find(position, wanted)
         kind = type(item)
@@ -126,13 +130,16 @@ def find_all(store: WasmStore | None, module: WasmModule, find: Lookup) -> list[
                     check_store(store, item, wanted)
             elif isinstance(item, WasmSharedMemory) and item._engine is not module._engine:
                 raise WrongEngineError(f"{wanted}: {item} is of another engine than the module")
-        problem = _problem(item, wanted)
+        problem = _problem(item, wanted, spelled=len(wrong) < LIST_SIZE)
         if problem:
-            problems.append(f"\n  {wanted}: {problem}")
+            wrong.append(wanted)
+            if len(wrong) <= LIST_SIZE:
+                problems.append(shown_name(f"{wanted}: {problem}", LINE_SIZE))
         found.append(item)
-    if problems:
-        total = f"{len(problems)} of {len(module.imports)} imports are missing or wrong"
-        raise LinkError(f"the module cannot be instantiated: {total}{''.join(problems)}{_hint(problems)}")
+    if wrong:
+        total = f"{len(wrong)} of {len(module.imports)} imports are missing or wrong"
+        told = first_of(problems, len(wrong), "\n  ")
+        raise LinkError(f"the module cannot be instantiated: {total}\n  {told}{_hint(wrong)}")
     return found
 
 
@@ -169,8 +176,8 @@ def resolve(store: WasmStore, module: WasmModule, find: Lookup) -> tuple[bytearr
     return write_all(store, module, find_all(store, module, find))
 
 
-def _problem(item: object, wanted: WasmImportType) -> str | None:
-    """Why ``item`` cannot serve as ``wanted``, if it cannot."""
+def _problem(item: object, wanted: WasmImportType, *, spelled: bool) -> str | None:
+    """Return why ``item`` cannot serve as ``wanted``, or ``None``; spell types only if ``spelled``."""
     expected = wanted.type
     if item is MISSING:
         return "missing"
@@ -182,11 +189,15 @@ def _problem(item: object, wanted: WasmImportType) -> str | None:
         size = (item.size,) if isinstance(item, (WasmMemory, WasmSharedMemory, WasmTable)) else ()
         if type(given) is type(expected) and given.matches(cast("Any", expected), *size):
             return None
-        return f"got {given}" + (f", which is {size[0]} large now" if size else "")
+        return f"got {given if spelled else 'another type'}" + (
+            f", which is {size[0]} large now" if size else ""
+        )
     if is_func:
         if isinstance(item, Definition):
             fits = item.type is None or item.type.matches(cast("WasmFuncType", expected))
-            return None if fits else f"got a Python function of type {item.type}"
+            return (
+                None if fits else f"got a Python function of type {item.type if spelled else 'another type'}"
+            )
         try:
             check_callable(item)
         except TypeError as problem:
@@ -215,10 +226,9 @@ def _write(store: WasmStore, item: Any, wanted: Any, out: bytearray, at: int, ke
     return placed._type
 
 
-def _hint(problems: list[str]) -> str:
-    text = "".join(problems)
-    if '"wasi_' in text:
+def _hint(wrong: list[WasmImportType]) -> str:
+    if any(wanted.module.startswith("wasi_") for wanted in wrong):
         return "\nhint: this is a WASI program: instantiate it with a WasmLinker after its define_wasi()"
-    if '"env" "emscripten_' in text or '"env" "invoke_' in text:
+    if any(wanted.module == "env" and wanted.name.startswith(("emscripten_", "invoke_")) for wanted in wrong):
         return "\nhint: this was compiled by Emscripten to run beside its own JavaScript"
     return ""

@@ -159,8 +159,13 @@ class Handle:
         self._pointer = self._owner = None
 
 
+def byte_vector() -> Any:
+    """Return a new ``wasm_byte_vec_t *``, whose content is freed with it, for C to fill."""
+    return ffi.gc(ffi.new("wasm_byte_vec_t *"), lib.wasm_byte_vec_delete)
+
+
 def take_bytes(vector: Any) -> bytes:
-    """The content of a ``wasm_byte_vec_t *``, which is freed."""
+    """Return the content of what `byte_vector` returned, and free it."""
     content = bytes(ffi.buffer(vector.data, vector.size)) if vector.size else b""
     lib.wasm_byte_vec_delete(vector)
     return content

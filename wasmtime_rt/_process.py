@@ -11,11 +11,11 @@ import faulthandler
 import functools
 import importlib
 import os
-import time
+import sys
 from typing import Any
 
+from ._environment import number
 from ._lowlevel import accel, address_of, ffi, lib
-from .errors import ForkError, WasmtimeError
 
 #: What `signal` wraps in enumerations.
 _signal: Any = importlib.import_module("_signal")
@@ -23,16 +23,6 @@ _signal: Any = importlib.import_module("_signal")
 #: Stack of the engine's threads in bytes, unless the environment says otherwise.
 _STACK = 2 << 20
 
-WASI_STAYED_BEHIND = (
-    "after WASI had run, whose threads stayed behind: start processes by spawn or forkserver, as in "
-    'multiprocessing.get_context("spawn"), or fork before the first WASI program is instantiated'
-)
-
-
-def _number(variable: str, otherwise: int) -> int:
-    """A positive number out of the environment, as the engine reads it."""
-    given = os.environ.get(variable, "")
-    return int(given) if given.isascii() and given.isdigit() and 0 < int(given) < 1 << 63 else otherwise
 
 
 def _processors() -> int:
@@ -40,7 +30,7 @@ def _processors() -> int:
 
 
 def _stack() -> int:
-    return max(_number("RUST_MIN_STACK", _STACK), 1 << 16)
+    return number("RUST_MIN_STACK") or _STACK
 
 
 def threads_can_start(count: int) -> bool:
@@ -48,71 +38,17 @@ def threads_can_start(count: int) -> bool:
     return bool(lib.wrt_threads_can_start(count, _stack()))
 
 
-#: Seconds for which a look at the threads counts.
-_LOOK_COUNTS = 0.01
-_looked = float("-inf")
-
-
-def check_threads() -> None:
-    """Refuse to run what may wait for ever, or end the process, where the engine cannot start a thread.
-
-    WASI opens and reads files on threads that are started when they are needed, and end after some seconds
-    without work. Where one cannot be started, the engine waits until another is free: for ever, if none is.
-    The thread that reads the standard input of the process is started when it is first read, by a panic
-    where it cannot be.
-
-    Raises:
-        WasmtimeError: No thread can be started.
-    """
-    global _looked  # noqa: PLW0603
-    now = time.monotonic()
-    if now - _looked < _LOOK_COUNTS:
-        return
-    if not threads_can_start(1):
-        raise WasmtimeError(
-            "WASI needs threads for files and for what it inherits, and this process cannot start one "
-            "(RLIMIT_NPROC, RLIMIT_AS, or the limit of its control group): the call could wait for ever"
-        )
-    _looked = now
-
-
 def compiles_in_parallel(engine: Any) -> bool:
     """Whether the engine's threads for compiling work in this process. They are started where they can be.
 
     Args:
         engine: A ``wasm_engine_t *`` that compiles in parallel.
-    """
-    return bool(lib.wrt_compiler_start(engine, _number("RAYON_NUM_THREADS", _processors()), _stack()))
-
-
-def start_wasi() -> None:
-    """Start the threads that WASI runs on, unless they run.
 
     Raises:
-        ForkError: They ran before this process was forked.
-        WasmtimeError: They cannot be started: there are no threads or no file descriptors left.
+        WasmtimeError: The environment asks for an impossible number of threads, or an impossible stack.
     """
-    if lib.wrt_wasi_runs():
-        return
-    # Those that run tasks, and one or two that wait for files.
-    count = _number("TOKIO_WORKER_THREADS", _processors()) + 2
-    answer = lib.wrt_wasi_start(count, _stack(), os.fsencode(__file__))
-    if answer == lib.WRT_WASI_GONE:
-        raise ForkError("WASI cannot run in this process, which was forked " + WASI_STAYED_BEHIND)
-    if answer == lib.WRT_WASI_NO_DESCRIPTORS:
-        raise WasmtimeError(
-            "WASI cannot be started: this process has no file descriptors left (RLIMIT_NOFILE)"
-        )
-    if answer == lib.WRT_WASI_NO_THREADS:
-        raise WasmtimeError(
-            f"WASI cannot be started: {count} threads are needed, and this process cannot start them "
-            "(RLIMIT_NPROC, RLIMIT_AS, or the limit of its control group)"
-        )
-
-
-def wasi_is_gone() -> bool:
-    """Whether WASI ran before this process was forked, so that it cannot run here."""
-    return bool(lib.wrt_wasi_is_gone())
+    count = number("RAYON_NUM_THREADS") or number("RAYON_RS_NUM_CPUS") or _processors()
+    return bool(lib.wrt_compiler_start(engine, count, _stack()))
 
 
 def restore_signal_handlers() -> bool:
@@ -128,41 +64,52 @@ def restore_signal_handlers() -> bool:
     calls, unless that was looked at some milliseconds ago. Calling this function is needed only after such
     code.
 
+    If a trap comes on a thread that blocks these signals, the process ends. So they are unblocked when a
+    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C code
+    blocks them later, they are unblocked when an instance is made on that thread, or when this function is
+    called there.
+
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
     with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.
 
     Returns:
         Whether something had taken their place.
     """
+    accel.unblock()
     return bool(lib.wrt_signals_restore())
 
 
 @functools.cache
 def watch_signal_handlers() -> None:
-    """Let what installs signal handlers in Python put the engine's in front of them, from now on."""
+    """Let what installs signal handlers in Python put the engine's in front, and masks spare its signals."""
     atexit.register(_forget_signal_handlers)
-    for install in (_signal.signal, faulthandler.enable, faulthandler.disable):
-        accel.watch(install)
+    for function in (_signal.signal, faulthandler.enable, faulthandler.disable, _signal.pthread_sigmask):
+        accel.watch(function)
 
 
 def _forget_signal_handlers() -> None:
-    """Before Python does, which has the system's handlers take the place of its own, and so of the engine's.
+    """Take away Python's handlers before Python does, which then puts the system's in front of the engine's.
 
-    Daemon threads may still run WebAssembly then.
+    Daemon threads may still run WebAssembly then. ``signal.signal()`` itself installs the system's handler
+    for about a microsecond, and Python has no other way to forget one: what traps just then ends the process.
     """
-    for number in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
-        if callable(_signal.getsignal(number)):
+    accel.end()
+    for fault in (_signal.SIGSEGV, _signal.SIGILL, _signal.SIGFPE):
+        if callable(_signal.getsignal(fault)):
             with contextlib.suppress(ValueError):  # the interpreter ends on a thread that is not the main one
-                _signal.signal(number, _signal.SIG_DFL)
-                lib.wrt_signals_restore()
+                _signal.signal(fault, _signal.SIG_DFL)
+    # Disabled at the very end, faulthandler puts back what was there before it: nothing, if that was before
+    # the engine. It has to tell of crashes until then, unless other threads may trap.
+    if faulthandler.is_enabled() and len(sys._current_frames()) > 1:
+        faulthandler.disable()
+    lib.wrt_signals_restore()
 
 
 accel.use_native(
     *(
         address_of(ffi.addressof(lib, name))
         for name in (
-            *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete"),
-            *("wrt_enter", "wrt_leave", "wrt_wasi_is_gone"),
+            *("wrt_signals_restore", "wrt_signals_look", "wrt_store_delete", "wrt_enter", "wrt_leave"),
         )
     )
 )

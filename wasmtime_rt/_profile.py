@@ -7,7 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from ._exact import utf8
 from ._failure import check
-from ._lowlevel import NULL, disown, ffi, lib, own, take_bytes
+from ._guest_names import without_prefix
+from ._host_files import Descriptor, open_output
+from ._importing import Importing
+from ._lowlevel import NULL, byte_vector, disown, ffi, lib, own, take_bytes
+from ._text import shown_name
 from .errors import WasmtimeError
 
 if TYPE_CHECKING:
@@ -27,13 +31,31 @@ def _name(text: str) -> tuple[Any, Any]:
     return ffi.new("wasm_name_t *", (len(encoded), data)), data
 
 
+#: What stands in front of the names in a profile. In a name, the second quotation mark would be escaped.
+_NAMES = b'"stringArray":'
+
+
+def _shown_profile(profile: bytes) -> bytes:
+    """Return a profile of the engine's with the names of functions as error messages show them."""
+    with Importing():
+        import json  # noqa: PLC0415  rarely needed
+
+    head, found, rest = profile.partition(_NAMES)
+    if not found:
+        return profile
+    text = rest.decode()
+    names, end = json.JSONDecoder().raw_decode(text)
+    shown = [shown_name(without_prefix(name)) for name in names]
+    return b"".join((head, found, json.dumps(shown).encode(), text[end:].encode()))
+
+
 class StoreProfile:
     """A profile of a store while a ``with`` block runs, made by `WasmStore.profile`."""
 
-    __slots__ = ("_beat", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store", "_target")
+    __slots__ = ("_beat", "_file", "_interval", "_path", "_pointers", "_profiler", "_samples", "_store")
     _store: WasmStore
     _path: Any
-    _target: Any
+    _file: Descriptor | None
     _interval: float
     _samples: int
     _pointers: dict[str, Any] | None
@@ -55,7 +77,7 @@ class StoreProfile:
         if not _SHORTEST <= interval <= _LONGEST:
             raise ValueError(f"interval: expected {_SHORTEST} to {_LONGEST:.0f} seconds, got {interval!r}")
         self._store, self._path, self._interval = store, os.fspath(path), interval
-        self._target = os.path.abspath(self._path)
+        self._file = None
         self._pointers = pointers
         self._profiler = self._beat = None
         self._samples = 0
@@ -86,8 +108,8 @@ class StoreProfile:
             if beat == NULL:
                 raise WasmtimeError("no thread can be started to take the samples")
             beat = own(beat, "wrt_beat_delete")
-            with open(self._target, "wb"):  # whether it can be written is told now
-                pass
+            # Opened now and written later: meanwhile a program may put something else there.
+            self._file = Descriptor(open_output(self._path, "path", store._writable_folders))
             self._profiler, self._beat = profiler, beat
             store._profile = self  # so that the profiler lives as long as the store that samples into it
             try:
@@ -125,11 +147,15 @@ class StoreProfile:
                     lib.wrt_epochs_set_profiler(store._core.epochs, NULL, 0)
             store._profile = None
         (profiler, owner), self._profiler = self._profiler, None
-        made = ffi.new("wasm_byte_vec_t *")
-        with open(self._target, "wb") as file:
-            disown(owner)  # the engine's now
-            check(lib.wasmtime_guestprofiler_finish(profiler, made))
-            file.write(take_bytes(made))
+        target, self._file = self._file, None
+        if target is None:
+            return
+        made = byte_vector()
+        disown(owner)  # the engine's now
+        check(lib.wasmtime_guestprofiler_finish(profiler, made))
+        with open(target.number, "wb", closefd=False) as file:
+            file.write(_shown_profile(take_bytes(made)))
+        target.close()
 
     def __repr__(self) -> str:
         return f"<StoreProfile {self._path!r} {self._samples} samples>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ._importing import Importing
+from ._text import LIST_SIZE, NAME_SIZE, first_of, shown_name
 
 if TYPE_CHECKING:
     from inspect import Signature
@@ -116,7 +117,18 @@ class Record:
 
     def __repr__(self) -> str:
         values = zip(self._fields, self._values(), strict=True)
-        return f"{type(self).__qualname__}({', '.join(f'{name}={value!r}' for name, value in values)})"
+        return f"{type(self).__qualname__}({', '.join(f'{name}={_repr(value)}' for name, value in values)})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), self._values()
+
+
+def _repr(value: object) -> str:
+    """The ``repr`` of a field, cut where a module made it long."""
+    if isinstance(value, str):
+        return repr(shown_name(value)) if len(value) > NAME_SIZE else repr(value)
+    if type(value) is bytes and len(value) > NAME_SIZE:
+        return f"{value[:NAME_SIZE]!r}..."
+    if type(value) is tuple and len(value) > LIST_SIZE:
+        return f"({first_of(map(repr, value), len(value))})"
+    return repr(value)

@@ -13,7 +13,7 @@ from typing import Any
 
 from ._binary import ModuleShape, TableLimits
 from ._failure import check
-from ._lowlevel import Handle, check_native_stack, ffi, lib, own, take_bytes, text_of
+from ._lowlevel import Handle, byte_vector, check_native_stack, ffi, lib, own, take_bytes, text_of
 from .errors import CompileError, WasmtimeError, WrongEngineError
 from .types import (
     DefinedType,
@@ -86,14 +86,31 @@ class EngineType(DefinedType):
 
     def _definition(self, of: Any) -> str:
         if self._kind == "func":
-            return str(functype(of.concrete_func, self._engine))
+            return self._signature("func", of.concrete_func)
         if self._kind == "array":
             return f"(array {self.element})"
         if self._kind == "struct":
             count = lib.wasmtime_struct_type_num_fields(of.concrete_struct)
             fields = "".join(f" (field {field})" for field in self._read_fields(of, min(count, _MAX_FIELDS)))
             return f"(struct{fields}{' ...' if count > _MAX_FIELDS else ''})"
-        return str(WasmTagType(self.func))
+        tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
+        try:
+            return self._signature("tag", lib.wasm_tagtype_functype(tag))
+        finally:
+            lib.wasm_tagtype_delete(tag)
+
+    def _signature(self, kind: str, pointer: Any) -> str:
+        """Spell a ``wasm_functype_t *``. Only the first types are read: each may be a function type again."""
+        text = f"({kind}"
+        for name, side in (
+            ("param", lib.wasm_functype_params(pointer)),
+            ("result", lib.wasm_functype_results(pointer)),
+        ):
+            if side.size:
+                count = min(side.size, _MAX_FIELDS)
+                words = " ".join(str(valtype(side.data[i], self._engine)) for i in range(count))
+                text += f" ({name} {words}{' ...' if side.size > count else ''})"
+        return text + ")"
 
     # What is behind the pointer is one of four: each accessor looks first which.
 
@@ -121,11 +138,8 @@ class EngineType(DefinedType):
         with defined(self) as of:
             if self._kind == "func":
                 return functype(of.concrete_func, self._engine)
-            tag = lib.wasmtime_exn_type_tag_type(of.concrete_exn)
-            try:
-                return functype(lib.wasm_tagtype_functype(tag), self._engine)
-            finally:
-                lib.wasm_tagtype_delete(tag)
+            tag = ffi.gc(lib.wasmtime_exn_type_tag_type(of.concrete_exn), lib.wasm_tagtype_delete)
+            return functype(lib.wasm_tagtype_functype(tag), self._engine)
 
     def _read_fields(self, of: Any, count: int) -> tuple[WasmFieldType, ...]:
         fields, field = [], ffi.new("wasmtime_field_type_t *")
@@ -274,11 +288,8 @@ def _externtype(pointer: Any, engine: Any, limits: TableLimits | None) -> WasmEx
 
 def extern_type(context: Any, item: Any, engine: Any, limits: TableLimits | None = None) -> WasmExternType:
     """The type of the ``wasmtime_extern_t *`` ``item``; a table's ``limits`` the engine does not tell."""
-    c_type = lib.wasmtime_extern_type(context, item)
-    try:
-        return _externtype(c_type, engine, limits)
-    finally:
-        lib.wasm_externtype_delete(c_type)
+    c_type = ffi.gc(lib.wasmtime_extern_type(context, item), lib.wasm_externtype_delete)
+    return _externtype(c_type, engine, limits)
 
 
 def module_imports(module: Any, engine: Any, shape: ModuleShape) -> tuple[WasmImportType, ...]:
@@ -416,18 +427,16 @@ def _wide_tabletype(given: WasmTableType, compile_module: Callable[[bytes], Any]
     check_native_stack()
     # Imported, since an element that cannot be null would have to be given where it is defined.
     text = f'(module (import "" "" (table i64 {given.limits} {given.element})))'.encode()
-    wasm = ffi.new("wasm_byte_vec_t *")
+    wasm = byte_vector()
     check(lib.wasmtime_wat2wasm(text, len(text), wasm))
     try:
         module = ffi.gc(compile_module(take_bytes(wasm)), lib.wasmtime_module_delete)
     except CompileError as problem:
         raise WasmtimeError(f"{given}: {problem}") from None
-    imports = ffi.new("wasm_importtype_vec_t *")
+    imports = ffi.gc(ffi.new("wasm_importtype_vec_t *"), lib.wasm_importtype_vec_delete)
     lib.wasmtime_module_imports(module, imports)
     table = lib.wasm_externtype_as_tabletype_const(lib.wasm_importtype_type(imports.data[0]))
-    made = lib.wasm_tabletype_copy(table)
-    lib.wasm_importtype_vec_delete(imports)
-    return ffi.gc(made, lib.wasm_tabletype_delete)
+    return ffi.gc(lib.wasm_tabletype_copy(table), lib.wasm_tabletype_delete)
 
 
 def tagtype_to_c(given: WasmTagType, engine: Any) -> Any:

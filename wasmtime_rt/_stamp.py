@@ -27,9 +27,11 @@ from ._record import Record
 from .errors import DeserializeError
 
 _MAGIC = b"\x89wasmtime_rt\r\n\x1a\n"
-_FORMAT = 2
+#: 2: the shape tells of a heap. 3: the names of functions begin with ``$``, see `_guest_names`.
+_FORMAT = 3
 _FRONT = struct.Struct("<32sQII")
 _BACK = struct.Struct("<32s16s")
+_MOST_FACTS = 64 << 20  # a million tables with long names
 _FOOTER_SIZE = _FRONT.size + _BACK.size
 
 #: Settings that compiled code does not depend on; and, by how they begin, those of allocators and caches. The
@@ -150,6 +152,8 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
     expected = content_size + facts_size + _FOOTER_SIZE
     if size != expected:
         raise DeserializeError(f"{where}: damaged: expected {expected} bytes by its stamp, got {size}")
+    if facts_size > _MOST_FACTS:
+        raise DeserializeError(f"{where}: damaged: its stamp has {facts_size} bytes, too many")
     facts = part(content_size, facts_size)
     if hashlib.sha256(facts + front).digest() != back[: -len(_MAGIC)]:
         raise DeserializeError(f"{where}: damaged: its stamp does not match its own checksum")
@@ -162,7 +166,12 @@ def read_stamp(where: str, size: int, part: Callable[[int, int], bytes]) -> Stam
             bool(told["heap"]),
             bool(told["memory"]),
         )
-        return Stamp(content_size, digest, told["engine"], told["settings"], shape, told.get("source"))
+        engine, settings, source = told["engine"], told["settings"], told.get("source")
+        if not all(
+            isinstance(text, str) for text in (engine, "" if source is None else source, *settings.values())
+        ):
+            raise TypeError
+        return Stamp(content_size, digest, engine, settings, shape, source)
     except (AttributeError, KeyError, RecursionError, TypeError, ValueError):
         raise DeserializeError(f"{where}: its stamp was not written by this package") from None
 

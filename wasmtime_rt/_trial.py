@@ -20,7 +20,7 @@ from ._child import die_quietly, interpreter
 from ._config_rules import cache_file
 from ._importing import Importing
 from ._instructions import modules
-from .config import PoolingConfig, ProfilingStrategy, WasmConfig
+from .config import PoolingConfig, ProfilingStrategy, WasmConfig, read_cache_file
 from .errors import CompileError, WasmtimeError
 
 if TYPE_CHECKING:
@@ -98,13 +98,7 @@ def _find(config: WasmConfig, subject: bytes, wasm: bytes | None) -> tuple[int, 
 def _content(config: WasmConfig) -> bytes:
     """What is in the file that configures the cache: it is part of the settings."""
     path = cache_file(config)
-    if path is None:
-        return b""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as problem:
-        raise WasmtimeError(f"cache_config_load: {path} cannot be read: {problem}") from None
+    return b"" if path is None else read_cache_file(path)
 
 
 def _start(config: WasmConfig, wasm: bytes | None) -> CompletedProcess[str]:

@@ -1,7 +1,7 @@
 """The functions of WASI preview 1, as definitions of a linker.
 
-The engine provides them to stores that have a `WasiConfig`; without one a call would end the process, so that
-every way to a function leads past `check_wasi`.
+They are implemented in C, in ``_native/wasi``, without the engine's own. They serve stores that have a
+`WasiConfig`, and `check_wasi` refuses the others early; called in one without, they trap.
 """
 
 from __future__ import annotations
@@ -9,10 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from ._failure import check
-from ._linking import Definition, HostDefinition
-from ._lowlevel import Handle, ffi, lib
-from ._process import start_wasi
-from .errors import WasmExit, WasmtimeError
+from ._linking import Definition
+from ._lowlevel import NULL, Handle, ffi, lib
+from .errors import WasmtimeError
 from .externs import EXTERN_OF
 from .func import WasmFunc
 from .types import WasmFuncType
@@ -23,86 +22,32 @@ if TYPE_CHECKING:
 WASI = "wasi_snapshot_preview1"
 
 
-def _proc_exit(code: int) -> None:
-    # The engine's own loses codes from 126 on.
-    raise WasmExit(code & 0xFFFFFFFF)
-
-
-#: The functions of WASI preview 1: the widths of their parameters; all but `proc_exit` return an i32.
-_TYPES = {
-    name: WasmFuncType(
-        [{"i": "i32", "I": "i64"}[width] for width in widths], ["i32"] if name != "proc_exit" else []
-    )
-    for name, widths in {
-        "args_get": "ii",
-        "args_sizes_get": "ii",
-        "clock_res_get": "ii",
-        "clock_time_get": "iIi",
-        "environ_get": "ii",
-        "environ_sizes_get": "ii",
-        "fd_advise": "iIIi",
-        "fd_allocate": "iII",
-        "fd_close": "i",
-        "fd_datasync": "i",
-        "fd_fdstat_get": "ii",
-        "fd_fdstat_set_flags": "ii",
-        "fd_fdstat_set_rights": "iII",
-        "fd_filestat_get": "ii",
-        "fd_filestat_set_size": "iI",
-        "fd_filestat_set_times": "iIIi",
-        "fd_pread": "iiiIi",
-        "fd_prestat_dir_name": "iii",
-        "fd_prestat_get": "ii",
-        "fd_pwrite": "iiiIi",
-        "fd_read": "iiii",
-        "fd_readdir": "iiiIi",
-        "fd_renumber": "ii",
-        "fd_seek": "iIii",
-        "fd_sync": "i",
-        "fd_tell": "ii",
-        "fd_write": "iiii",
-        "path_create_directory": "iii",
-        "path_filestat_get": "iiiii",
-        "path_filestat_set_times": "iiiiIIi",
-        "path_link": "iiiiiii",
-        "path_open": "iiiiiIIii",
-        "path_readlink": "iiiiii",
-        "path_remove_directory": "iii",
-        "path_rename": "iiiiii",
-        "path_symlink": "iiiii",
-        "path_unlink_file": "iii",
-        "poll_oneoff": "iiii",
-        "proc_exit": "i",
-        "proc_raise": "i",
-        "random_get": "ii",
-        "sched_yield": "",
-        "sock_accept": "iii",
-        "sock_recv": "iiiiii",
-        "sock_send": "iiiii",
-        "sock_shutdown": "ii",
-    }.items()
-}
+def _types() -> dict[str, WasmFuncType]:
+    """The types of the functions by name, out of the table in ``functions.c``."""
+    types: dict[str, WasmFuncType] = {}
+    widths = {"i": "i32", "I": "i64"}
+    while (function := lib.wrt_wasi_function(len(types))) != NULL:
+        name, params = ffi.string(function.name).decode(), ffi.string(function.params).decode()
+        results = [] if name == "proc_exit" else ["i32"]
+        types[name] = WasmFuncType([widths[width] for width in params], results)
+    return types
 
 
 def check_wasi(store: WasmStore, name: str) -> None:
-    """Refuse the function ``name`` of WASI to a store without WASI, and where WASI cannot run.
+    """Refuse the function ``name`` of WASI to a store without WASI.
 
     Raises:
-        ForkError: WASI ran before this process was forked.
-        WasmtimeError: The store has none; or WASI cannot be started.
+        WasmtimeError: If ``store`` has no `WasiConfig`.
     """
     if store._wasi is None:
         raise WasmtimeError(
             f'"{WASI}" "{name}" is part of WASI, which this store has not: '
             "WasmStore(engine, wasi=WasiConfig(...))"
         )
-    if not store._core.runs_wasi:
-        start_wasi()
-        store._core.runs_wasi = True
 
 
 class WasiDefinition(Definition):
-    """A function of WASI, which the engine provides to stores that have a `WasiConfig`.
+    """A function of WASI, for stores that have a `WasiConfig`.
 
     Attributes:
         linker: The C linker that defines it, with all of WASI.
@@ -142,14 +87,10 @@ class WasiDefinition(Definition):
 def wasi_linker(engine: Any) -> Handle:
     """A C linker of the ``wasm_engine_t *`` ``engine`` that defines WASI."""
     linker = Handle(lib.wasmtime_linker_new(engine), "wasmtime_linker_delete", "linker")
-    check(lib.wasmtime_linker_define_wasi(linker.get()))
+    check(lib.wrt_wasi_define(linker.get()))
     return linker
 
 
 def wasi_definitions(linker: Handle) -> dict[str, Definition]:
-    """The functions of WASI by name, out of what `wasi_linker` made; `proc_exit` is ours."""
-    made: dict[str, Definition] = {
-        name: WasiDefinition(linker, name, func_type) for name, func_type in _TYPES.items()
-    }
-    made["proc_exit"] = HostDefinition(_proc_exit, _TYPES["proc_exit"])
-    return made
+    """The functions of WASI by name, out of what `wasi_linker` made."""
+    return {name: WasiDefinition(linker, name, func_type) for name, func_type in _types().items()}

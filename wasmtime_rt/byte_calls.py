@@ -9,8 +9,10 @@ unsigned.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from types import EllipsisType
 from typing import Any, Literal, TypeAlias
 
+from ._deadline import limited
 from ._record import Record
 from .errors import WasmtimeError
 from .func import WasmFunc
@@ -164,7 +166,7 @@ class ByteCaller:
         *args: Bytes | float,
         returns: Returns = "packed",
         free_result: bool = True,
-        timeout: float | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> Any:
         """Call the function exported as ``name``.
 
@@ -176,7 +178,8 @@ class ByteCaller:
                 ``"packed_length_first"`` the other way round, ``"pair"`` two results, ``"cstring"`` a pointer
                 to bytes that end with a zero; ``"value"`` is whatever it is.
             free_result: Whether the bytes that come back are the caller's to free.
-            timeout: Seconds that it has in all, with allocating and freeing; see `WasmStore.deadline`.
+            timeout: Seconds that it may take in all, with allocating and freeing, in place of the store's own
+                limit for each of these calls; ``None`` lifts that. See `WasmStore.deadline`.
 
         Returns:
             The bytes; with ``"value"``, what the function returned.
@@ -189,9 +192,7 @@ class ByteCaller:
         """
         if returns not in _RETURNS:
             raise ValueError(f"returns: expected one of {', '.join(_RETURNS)}, got {returns!r}")
-        if timeout is None:
-            return self._call(name, args, returns, free_result)
-        with self._instance.store.deadline(timeout):
+        with limited(self._instance.store, timeout):
             return self._call(name, args, returns, free_result)
 
     def _call(self, name: str, args: tuple[Any, ...], returns: Returns, free_result: bool) -> Any:
@@ -270,11 +271,9 @@ def call_bytes(
     free: str | None = None,
     returns: Returns = "packed",
     free_result: bool = True,
-    timeout: float | None = None,
+    timeout: float | EllipsisType | None = ...,
 ) -> Any:
     """Call a function of ``instance`` once with bytes: the same as `ByteCaller` and `ByteCaller.call`.
-
-    The ``instance`` of a `SandboxInstance` knows nothing of the sandbox's time limit: give ``timeout``.
 
     Raises:
         BaseException: What these raise.

@@ -24,7 +24,10 @@ from typing import Any
 
 from . import __version__, engine_version
 from ._console import problem, progress, table
+from ._host_files import MAX_SOURCE, open_input, read_file, write_file
 from ._loading import limits_for, load, translate
+from ._stamp import read_stamp
+from ._text import listed, shown_name
 from .config import WasmConfig
 from .engine import WasmEngine
 from .errors import CompileError, LinkError, WasmExit, WasmtimeError, WasmTimeout, WasmTrap
@@ -82,6 +85,24 @@ def mount(text: str) -> tuple[str, HostDir]:
     if not host:
         raise argparse.ArgumentTypeError(f"expected HOST[::GUEST][:rw], got {text!r}")
     return guest or host, rw(host) if writable else host
+
+
+class _Mounts(argparse.Action):
+    """Collects mounts, and refuses two folders with one name."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,  # noqa: ARG002  which argparse gives
+    ) -> None:
+        """Add one mount."""
+        guest, host = values
+        mounts = dict(getattr(namespace, self.dest))
+        if guest in mounts:
+            parser.error(f"--dir: two folders have the name {shown_name(guest)} for the program")
+        setattr(namespace, self.dest, {**mounts, guest: host})
 
 
 def variable(text: str) -> tuple[str, str]:
@@ -213,8 +234,8 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
         "--dir",
         metavar="HOST[::GUEST][:rw]",
         type=mount,
-        action="append",
-        default=[],
+        action=_Mounts,
+        default={},
         help="a folder that the program sees, read-only unless it ends with :rw; may be repeated",
     )
     run.add_argument(
@@ -229,6 +250,11 @@ def _add_run_options(run: argparse.ArgumentParser) -> None:
     run.add_argument("--argv0", metavar="NAME", help="its own name, by default that of its file")
     run.add_argument("--timeout", metavar="SECONDS", type=_positive, help="end it after so many seconds")
     run.add_argument("--fuel", metavar="N", type=_count, help="end it after about so many instructions")
+    run.add_argument(
+        "--precompiled",
+        action="store_true",
+        help="PROGRAM is machine code that 'compile' wrote: it runs with all rights of this process",
+    )
     run.add_argument(
         "--memory", metavar="SIZE", type=_or_none(size), default=MEMORY,
         help="let its memory grow to so much: 512M, 2GiB; by default 1GiB; 'none' for no limit",
@@ -292,9 +318,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _say(refused: BaseException) -> None:
     if isinstance(refused, WasmTrap) and refused.frames and not isinstance(refused, WasmTimeout):
         where = refused.frames[0]
-        name = re.sub(r"[^\x20-\x7e]+", "?", str(where))  # a module says its own names
         reason = str(refused).partition("\n")[0].removeprefix("wasm trap: ")
-        problem(f"{reason} in {name}")
+        problem(f"{reason} in {where}")
     elif isinstance(refused, OSError) and refused.filename is not None:
         problem(f"{refused.filename}: {refused.strerror}")
     elif isinstance(refused, KeyError):
@@ -307,7 +332,7 @@ def _one_line(refused: BaseException) -> str:
     """What went wrong, with the reasons that stand in further lines."""
     first, *rest = [line.strip() for line in str(refused).splitlines() if line.strip()] or [""]
     if isinstance(refused, LinkError) and rest:
-        return printable(f"{first}: {'; '.join(rest)}")
+        return f"{first}: {'; '.join(rest)}"
     place = re.search(r"--> .*:(\d+:\d+)$", str(refused), re.MULTILINE)
     if place and isinstance(refused, CompileError):
         return f"{first} at {place[1]}"
@@ -315,6 +340,9 @@ def _one_line(refused: BaseException) -> str:
 
 
 # ---- Commands
+
+#: Rows that ``inspect`` shows as a table.
+_ROWS_AT_MOST = 1000
 
 
 def _cache(arguments: argparse.Namespace) -> Any:
@@ -365,19 +393,28 @@ _RUNNABLE: Sequence[dict[str, Any]] = (
 )
 
 
-def _program(path: str) -> str | WasmModule:
-    """What a sandbox takes: a path, or a module that was compiled already."""
-    with open(path, "rb") as file:
-        if file.read(4) != b"\x7fELF":
-            return path
+def _precompiled(path: str) -> WasmModule:
+    """The module that ``compile`` wrote to a file."""
     for settings in _RUNNABLE:
         with contextlib.suppress(WasmtimeError):
             return WasmModule.deserialize_file(WasmEngine(WasmConfig(**settings)), path)
     return WasmModule.deserialize_file(WasmEngine(), path)
 
 
+def _is_compiled(path: str) -> bool:
+    with open(open_input(path, "PROGRAM"), "rb") as file:
+        return file.read(4) == b"\x7fELF"
+
+
 def _run(arguments: argparse.Namespace) -> int:
-    program = _program(arguments.program)
+    program: str | WasmModule = arguments.program
+    if arguments.precompiled:
+        program = _precompiled(arguments.program)
+    elif _is_compiled(arguments.program):
+        raise _Refused(
+            f"{arguments.program}: it is machine code, not WebAssembly: --precompiled runs it, with all "
+            "rights of this process"
+        )
     if isinstance(program, WasmModule):
         config = program.engine.config
         for option, setting in (
@@ -399,10 +436,10 @@ def _run(arguments: argparse.Namespace) -> int:
         )
     exported = {export.name: export.type for export in sandbox.module.exports}
     if arguments.invoke is None and "_start" not in exported:
-        functions = ", ".join(name for name, kind in exported.items() if isinstance(kind, WasmFuncType))
+        functions = [name for name, kind in exported.items() if isinstance(kind, WasmFuncType)]
         raise _Refused(
             f"{arguments.program}: no program, for it exports no _start; "
-            f"--invoke NAME calls one of {printable(functions) or 'nothing'}"
+            f"--invoke NAME calls one of {listed(functions) or 'nothing'}"
         )
     environment = dict(os.environ) if arguments.inherit_env else {}
     environment.update(arguments.env)
@@ -419,7 +456,7 @@ def _run(arguments: argparse.Namespace) -> int:
             stdin="inherit",
             stdout="inherit",
             stderr="inherit",
-            mounts=dict(arguments.dir),
+            mounts=arguments.dir,
         ) as program_:
             watched = (
                 program_.store.profile(arguments.profile) if arguments.profile else contextlib.nullcontext()
@@ -454,12 +491,11 @@ def _values(name: str, kind: WasmExternType | None, words: Sequence[str]) -> lis
     return values
 
 
-def _write(path: str, data: bytes) -> None:
+def _write(path: str, data: bytes, mode: int = 0o666) -> None:
     if path == "-":
         sys.stdout.buffer.write(data)
-        return
-    with open(path, "wb") as file:
-        file.write(data)
+    else:
+        write_file(path, "--output", data, mode)
 
 
 def _compile(arguments: argparse.Namespace) -> int:
@@ -467,9 +503,9 @@ def _compile(arguments: argparse.Namespace) -> int:
     engine = WasmEngine(_config(arguments.set))
     began = time.perf_counter()
     with _compiling(arguments.module):
-        wasm = _binary(read_content(Path(arguments.module)), arguments)
+        wasm = _binary(read_content(Path(arguments.module), arguments.max_module_size), arguments)
         data = _load(engine, wasm, arguments).serialize()
-    _write(target, data)
+    _write(target, data, 0o644)  # for nobody else to write: it is machine code
     if target != "-":
         print(f"{target}: {_megabytes(len(data))}, compiled in {time.perf_counter() - began:.2f} s")
     return 0
@@ -515,8 +551,10 @@ def _features(wasm: bytes) -> list[str]:
 
 def _inspect(arguments: argparse.Namespace) -> int:
     path = arguments.module
+    if _is_compiled(path):
+        return _inspect_compiled(path, as_json=arguments.json)
     with _compiling(path):
-        wasm = _binary(read_content(Path(path)), arguments)
+        wasm = _binary(read_content(Path(path), arguments.max_module_size), arguments)
         module = _load(WasmEngine(WasmConfig(wasm_custom_page_sizes=True)), wasm, arguments)
         features = _features(wasm)
     names = [export.name for export in module.exports]
@@ -537,25 +575,57 @@ def _inspect(arguments: argparse.Namespace) -> int:
         }
         print(json.dumps(told, indent=2))
         return 0
-    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + ', '.join(wasi) if wasi else ''}")
+    print(f"{path}: {len(wasm)} bytes, a {kind}{' for ' + listed(wasi) if wasi else ''}")
     print(f"features: {', '.join(features) or 'none beyond the first version'}")
     if module.imports:
-        rows = [(printable(one.module), printable(one.name), str(one.type)) for one in module.imports]
-        table(f"{len(rows)} imports", ("module", "name", "type"), rows)
+        rows = [(one.module, one.name, one.type) for one in module.imports]
+        _table_of_names(f"{len(rows)} imports", ("module", "name", "type"), rows)
     if module.exports:
-        exports = [(printable(one.name), str(one.type)) for one in module.exports]
-        table(f"{len(exports)} exports", ("name", "type"), exports)
+        exports = [(one.name, one.type) for one in module.exports]
+        _table_of_names(f"{len(exports)} exports", ("name", "type"), exports)
     return 0
 
 
-def printable(text: str) -> str:
-    """Names in modules may be anything: nothing in them is to move the cursor of a terminal."""
-    return "".join(one if one.isprintable() else repr(one)[1:-1] for one in text)
+def _inspect_compiled(path: str, *, as_json: bool) -> int:
+    """Show the record at the end of a serialized module, without loading the module."""
+    with open(open_input(path, "MODULE"), "rb") as file:
+        size = os.fstat(file.fileno()).st_size
+        found = read_stamp(path, size, lambda at, count: os.pread(file.fileno(), count, at))
+    if found is None:
+        raise _Refused(f"{path}: machine code that WasmModule.serialize did not write")
+    told = {
+        "path": path,
+        "size": size,
+        "kind": "compiled module",
+        "engine": f"Wasmtime {found.engine}",
+        "settings": found.settings,
+        "source": found.source,
+    }
+    if as_json:
+        print(json.dumps(told, indent=2))
+        return 0
+    print(f"{path}: {size} bytes, a compiled module, which was not loaded")
+    rows = [("engine", f"Wasmtime {found.engine}"), *found.settings.items()]
+    if found.source is not None:
+        rows.append(("SHA-256 of the WebAssembly", found.source))
+    _table_of_names("compiled with", ("", ""), rows)
+    return 0
+
+
+def _table_of_names(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Print what a module says of itself, bounded."""
+    table(title, columns, [[shown_name(str(cell)) for cell in row] for row in rows[:_ROWS_AT_MOST]])
+    if len(rows) > _ROWS_AT_MOST:
+        print(f"  and {len(rows) - _ROWS_AT_MOST} more, which --json lists")
 
 
 def _wat2wasm(arguments: argparse.Namespace) -> int:
     source = arguments.source
-    text = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
+    if source == "-":
+        most = MAX_SOURCE if arguments.max_module_size is None else arguments.max_module_size
+        text = sys.stdin.buffer.read(most + 1)  # and `_binary` refuses more
+    else:
+        text = read_file(source, "WAT", arguments.max_module_size)
     target = arguments.output or ("-" if source == "-" else os.path.splitext(source)[0] + ".wasm")
     try:
         _write(target, _binary(text, arguments))
@@ -579,7 +649,7 @@ def _validate(arguments: argparse.Namespace) -> int:
 
 def _what_is_wrong(engine: WasmEngine, path: str, arguments: argparse.Namespace) -> str:
     try:
-        WasmModule.validate(engine, _binary(read_content(Path(path)), arguments))
+        WasmModule.validate(engine, _binary(read_content(Path(path), arguments.max_module_size), arguments))
     except CompileError as refused:
         if arguments.verbose:
             raise
@@ -655,6 +725,7 @@ def _info(arguments: argparse.Namespace) -> int:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "cache": cache.folder,
+        **({} if cache.problem is None else {"cache not used": cache.problem}),
         "cache entries": len(cache),
         "cache bytes": cache.size,
         "cache bytes at most": cache.max_size,

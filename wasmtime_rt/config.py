@@ -20,9 +20,11 @@ from typing import Any
 from ._abstract import AbstractConfig
 from ._exact import exact
 from ._failure import check
+from ._host_files import read_file
 from ._importing import Importing
 from ._lowlevel import ffi, lib
 from ._settings import FrozenMap, Settings, choice, knob, number
+from .errors import WasmtimeError
 
 MIB = 1 << 20
 #: What a stack for asynchronous calls has on top of `max_wasm_stack`, for host functions.
@@ -30,6 +32,9 @@ _HOST_STACK = MIB
 
 #: More than any module may define.
 _MEMORIES_PER_MODULE = 1000
+
+#: Bytes of a file with settings of the engine's cache.
+_MOST_CACHE_SETTINGS = MIB
 
 _COUNT = number(0, 2**32 - 1, "slots")
 _SIZE = number(0, 2**64 - 1, "bytes")
@@ -306,7 +311,7 @@ class WasmConfig(Settings, AbstractConfig):
     cache_config_load: bool | str | os.PathLike[str] = knob(
         "Keep compiled code in files, for later engines with the same settings: ``True`` where the engine "
         "keeps it by default, or the path of a folder, which must exist, or of a TOML file with the engine's "
-        "own settings of its cache.",
+        "own settings of its cache. No other user may write the folder, or one above it that is not sticky.",
         _cache,
         default=False,
     )
@@ -523,27 +528,41 @@ def _write_target(config: Any, target: str) -> None:
     check(lib.wasmtime_config_target_set(config, target.encode()), prefix=f"target {target!r}: ")
 
 
+def read_cache_file(path: str) -> bytes:
+    """Return the content of a file with settings of the engine's cache.
+
+    Raises:
+        WasmtimeError: If it cannot be read, is not a regular file, or has more than 1 MiB.
+    """
+    try:
+        return read_file(path, "cache_config_load", _MOST_CACHE_SETTINGS, "cache_config_load")
+    except (OSError, ValueError, WasmtimeError) as problem:
+        raise WasmtimeError(f"cache_config_load: {path} cannot be read: {problem}") from None
+
+
 def _write_cache(config: Any, cache: bool | str) -> None:
     if cache is True:
         check(lib.wasmtime_config_cache_config_load(config, ffi.NULL), prefix="cache_config_load: ")
-    elif not os.path.isdir(cache):
-        check(
-            lib.wasmtime_config_cache_config_load(config, str(cache).encode()), prefix="cache_config_load: "
-        )
-    else:
-        # The C API takes no folder, but a file that names it.
+        return
+    cache = str(cache)
+    if os.path.isdir(cache):  # the C API takes no folder, but a file that names it
         with Importing():
-            import json  # noqa: PLC0415  only this needs them
-            import tempfile  # noqa: PLC0415
+            import json  # noqa: PLC0415  only this needs it
 
-        with tempfile.NamedTemporaryFile("w", encoding="utf-8", suffix=".toml") as file:
-            folder = json.dumps(os.path.realpath(str(cache)), ensure_ascii=False)  # which is TOML, too
-            file.write(f"[cache]\ndirectory = {folder}\n")
-            file.flush()
-            check(
-                lib.wasmtime_config_cache_config_load(config, file.name.encode()),
-                prefix=f"cache_config_load: {cache!r}: ",
-            )
+        folder = json.dumps(os.path.realpath(cache), ensure_ascii=False)  # which is TOML, too
+        text = f"[cache]\ndirectory = {folder}\n".encode()
+    else:  # a copy of what was checked, since the engine waits for pipes and reads without end
+        text = read_cache_file(cache)
+    copied = os.memfd_create("cache.toml", os.MFD_CLOEXEC)
+    try:
+        with open(copied, "wb", closefd=False) as file:
+            file.write(text)
+        check(
+            lib.wasmtime_config_cache_config_load(config, f"/proc/self/fd/{copied}".encode()),
+            prefix=f"cache_config_load: {cache!r}: ",
+        )
+    finally:
+        os.close(copied)
 
 
 def _write_pooling(config: Any, pooling: PoolingConfig) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ._abstract import AbstractEngine, begin
 from ._config_rules import check_rules, needs_trial
+from ._environment import backtrace_details, check_environment
 from ._lowlevel import NULL, Handle, check_native_stack, lib
 from ._process import threads_can_start, watch_signal_handlers
 from ._reflect import functype_to_c, native_functype
@@ -47,13 +48,16 @@ class WasmEngine(AbstractEngine):
     Raises:
         TypeError: ``config`` is no `WasmConfig`.
         WasmtimeError: The settings do not go together, or cannot be met here. What no rule can judge is
-            tried in another process first, once per value.
+            tried in another process first, once per value. Or an environment variable that the engine reads
+            holds what it cannot work with: ``RAYON_NUM_THREADS``, ``RAYON_RS_NUM_CPUS``, ``RUST_MIN_STACK``,
+            ``TOKIO_WORKER_THREADS``.
 
     C API: ``wasm_engine_new_with_config``, ``wasm_engine_delete``.
     """
 
     __slots__ = (
         "__weakref__",
+        "_backtrace_details",
         "_c_types",
         "_clock",
         "_config",
@@ -80,6 +84,9 @@ class WasmEngine(AbstractEngine):
         if needs_trial(config):
             try_out(config)
         check_native_stack()
+        check_environment()
+        #: Whether the engine shows what debugging information in modules says: it reads the environment.
+        self._backtrace_details = backtrace_details()
         if config.cache_config_load is not False and not threads_can_start(1):
             raise WasmtimeError("cache_config_load: it needs a thread, and this process cannot start one")
         engine = lib.wrt_engine_new(config._to_c(), config.signals_based_traps)

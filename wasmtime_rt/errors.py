@@ -34,6 +34,7 @@ from typing import Any
 
 from ._importing import Importing
 from ._record import Record
+from ._text import first_of, shown_name
 
 
 class WasmtimeError(Exception):
@@ -143,6 +144,10 @@ class TrapCode(enum.IntEnum):
         return unknown
 
 
+#: The offset of a frame whose place the engine does not know.
+_UNKNOWN = 2**64 - 1
+
+
 class WasmFrame(Record):
     """One call that was active when WebAssembly stopped.
 
@@ -151,7 +156,8 @@ class WasmFrame(Record):
         func_name: The function's name from the module's name section, if it has one.
         module_name: The module's name from the same section, if it has one.
         func_offset: Byte offset of the instruction from the start of the function.
-        module_offset: Byte offset of the instruction from the start of the module.
+        module_offset: Byte offset of the instruction from the start of the module; both are 2**64 - 1 if
+            the engine does not know it, as in a function whose stack is exhausted.
 
     C API: ``wasm_frame_*``, ``wasmtime_frame_*``.
     """
@@ -163,9 +169,9 @@ class WasmFrame(Record):
     module_offset: int
 
     def __str__(self) -> str:
-        name = self.func_name or f"<wasm function {self.func_index}>"
-        where = f"{self.module_name}!{name}" if self.module_name else name
-        return f"{where} at 0x{self.module_offset:x}"
+        name = shown_name(self.func_name) if self.func_name else f"<wasm function {self.func_index}>"
+        where = f"{shown_name(self.module_name)}!{name}" if self.module_name else name
+        return where if self.module_offset == _UNKNOWN else f"{where} at 0x{self.module_offset:x}"
 
 
 class WasmTrap(WasmtimeError):
@@ -341,7 +347,7 @@ class WasmException(WasmtimeError):
         self._text = ""
 
     def __str__(self) -> str:
-        carried = ", ".join(map(_repr, self.payload))
+        carried = first_of((shown_name(_repr(value)) for value in self.payload), len(self.payload))
         try:
             kind = str(self.tag.type)
         except Exception:  # noqa: BLE001  no tag: that is told when it is thrown
@@ -355,8 +361,6 @@ class WasmExit(WasmtimeError):
 
     Attributes:
         code: The exit code, 0 to 255 for well-behaved programs.
-
-    C API: ``wasmtime_error_exit_status``.
     """
 
     def __init__(self, code: int) -> None:
@@ -392,11 +396,7 @@ class StoreBusyError(MisuseError):
 
 
 class ForkError(MisuseError):
-    """It did not come along when this process was forked.
-
-    That is WASI, where the parent had run it; and a store that another thread was in at that moment, or that
-    may call WASI which ran.
-    """
+    """The store cannot be used: another thread was in it when this process was forked."""
 
 
 class MemoryViewError(MisuseError, BufferError):

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from types import EllipsisType
 from typing import Any, ClassVar, NoReturn
 
 from . import _convert
 from ._abstract import AbstractFunc, begin
 from ._columns import Plan, note_row
 from ._convert import new_vals, release, to_val, value_from_val
+from ._deadline import limited
 from ._exact import is_a
-from ._failure import explained, failure
 from ._fast import Function, new_host_function
-from ._lowlevel import NULL, ffi, lib
+from ._lowlevel import accel, address_of, ffi, lib
 from ._messages import wrong_count
 from ._reflect import functype
+from ._text import shown_name
 from .annotations import as_host_function, check_callable, name_of, signature_of
 from .errors import WasmtimeError
 from .externs import StoreItem
 from .store import WasmStore, check_store_argument
 from .types import WasmFuncType, WasmValType
-from .values import WasmValue, Where, arguments
+from .values import WasmValue, Where
 
 
 class WasmFunc(Function, StoreItem, AbstractFunc):
@@ -31,7 +33,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
     f64 take real numbers, v128 takes 16 bytes, funcref a `WasmFunc` or ``None``, externref any object. A
     Python ``float`` makes a signalling NaN of f32 a quiet one: `call_values` gives results bit for bit.
 
-    The keyword ``timeout`` gives a call that many seconds, on engines with epochs: see `WasmStore.deadline`.
+    The keyword ``timeout`` bounds the time of a call in seconds, on engines with epochs, in place of the
+    store's own limit, which ``None`` lifts: see `WasmStore.deadline`.
 
     A call raises ``TypeError`` for a wrong number or kind of arguments, ``OverflowError`` for a number that
     its parameter cannot hold, `WasmTrap` where WebAssembly traps, `WasmTimeout` where its time is up,
@@ -98,11 +101,10 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
         """The function that a ``wasmtime_func_t *`` names, which is kept. The store is open."""
         if func_type is None:
             with store._core as context:
-                c_type = lib.wasmtime_func_type(context, handle)
+                c_type = ffi.gc(lib.wasmtime_func_type(context, handle), lib.wasm_functype_delete)
                 func_type = functype(c_type, store._core.engine)
-                lib.wasm_functype_delete(c_type)
         self = cls.__new__(cls)
-        self._adopt(store, handle, func_type, name or "function")
+        self._adopt(store, handle, func_type, shown_name(name or "function"))
         return self
 
     @property
@@ -112,10 +114,15 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
     @property
     def name(self) -> str:
-        """The name by which it was exported, or the Python function's."""
+        """The name by which it was exported, or the Python function's.
+
+        A name that is long or not printable is as error messages show it: cut and escaped.
+        """
         return self._name
 
-    def call_values(self, *args: Any, timeout: float | None = None) -> tuple[WasmValue[Any], ...]:
+    def call_values(
+        self, *args: Any, timeout: float | EllipsisType | None = ...
+    ) -> tuple[WasmValue[Any], ...]:
         """Call it, and get its results with their types, bit for bit: a NaN keeps its payload.
 
         Args:
@@ -140,27 +147,21 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
         C API: ``wasmtime_func_call``.
         """
-        if timeout is not None:
-            with self._store.deadline(timeout):
+        if timeout is not ...:
+            with limited(self._store, timeout):
                 return self.call_values(*args)
-        handle, store, func_type = self._live, self._store, self._type
+        _live, store, func_type = self._live, self._store, self._type
         params, results = func_type.params, func_type.results
         if len(args) != len(params):
             wrong_count(self._name, len(params), len(args))
-        given, got, trap = new_vals(len(params)), new_vals(len(results)), ffi.new("wasm_trap_t **")
+        given, got = new_vals(len(params)), new_vals(len(results))
         with store._core as context:
             try:
                 for i, (value, valtype) in enumerate(zip(args, params, strict=True)):
                     to_val(
                         store, context, value, valtype, given + i, Where(self._name, "argument", i, valtype)
                     )
-                with store._core.running(store):
-                    error = lib.wasmtime_func_call(
-                        context, handle, given, len(params), got, len(results), trap
-                    )
-                if error != NULL or trap[0] != NULL:
-                    problem = failure(store, context, error, trap[0], store._core.take_raised())
-                    raise explained(problem, arguments(self._name, args, params))
+                accel.call_values(self, args, address_of(given), address_of(got))
                 return tuple(
                     value_from_val(store, context, got + i, valtype) for i, valtype in enumerate(results)
                 )
@@ -205,7 +206,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
             self._store._keeps_gil = True
         return TypedFunc._wrap(self, handle, keep_gil=keep_gil)
 
-    def map(self, *columns: Any, out: Any = None, timeout: float | None = None) -> Any:
+    def map(self, *columns: Any, out: Any = None, timeout: float | EllipsisType | None = ...) -> Any:
         """Call the function once per row, at the speed of C.
 
         Args:
@@ -214,7 +215,7 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
                 number, which serves every row. A column of v128 is bytes, 16 for each row.
             out: Where the results go: a writable buffer of the result's type, or for several results a
                 tuple of such; new ones by default.
-            timeout: Seconds that all rows have together; see `WasmStore.deadline`.
+            timeout: Seconds that all rows have together, as for a call.
 
         Returns:
             ``out``, or what was made in its place: NumPy arrays where a column is one, else ``array.array``
@@ -229,8 +230,8 @@ class WasmFunc(Function, StoreItem, AbstractFunc):
 
         C API: ``wasmtime_func_call_unchecked``.
         """
-        if timeout is not None:
-            with self._store.deadline(timeout):
+        if timeout is not ...:
+            with limited(self._store, timeout):
                 return self.map(*columns, out=out)
         self._live  # noqa: B018  raises where it was closed
         plan = Plan(self._name, self._type, columns, out)

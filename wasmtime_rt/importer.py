@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 
+from ._text import LINE_SIZE, shown_name
 from .engine import WasmEngine
 from .errors import WasmtimeError
 from .instance import WasmInstance
@@ -99,6 +100,9 @@ class WasmLoader(importlib.abc.Loader):
         try:
             large = os.path.getsize(self._file) >= _WORTH_CACHING
             compiled = WasmModule.load(store.engine, Path(self._file), cache=large)
+        except (OSError, ValueError, WasmtimeError) as problem:
+            raise self._failed(str(problem)) from problem
+        try:
             instance = WasmInstance(store, compiled, self._imports(store, compiled))
         except (OSError, WasmtimeError) as problem:
             raise self._failed(str(problem)) from problem
@@ -135,9 +139,10 @@ class WasmLoader(importlib.abc.Loader):
             try:
                 found = importlib.import_module(wanted.module)
             except (ImportError, TypeError, ValueError) as problem:
-                raise self._failed(f"it imports {wanted}: {problem}") from problem
+                raise self._failed(f"it imports {wanted}: {shown_name(str(problem), LINE_SIZE)}") from problem
             if not hasattr(found, wanted.name):
-                raise self._failed(f"it imports {wanted}, and the module {wanted.module!r} has no such name")
+                missing = shown_name(repr(wanted.module))
+                raise self._failed(f"it imports {wanted}, and the module {missing} has no such name")
             items.append(getattr(found, wanted.name))
         return items
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterator, Mapping
+from types import EllipsisType
 from typing import Any, TypeAlias, TypeVar, cast, overload
 
 from . import _linking
 from ._abstract import AbstractInstance
+from ._deadline import limited
 from ._exact import utf8
 from ._fast import instantiate as make_instance
 from ._fast import look_at_signals
 from ._importing import Importing
 from ._lowlevel import ffi, lib
+from ._text import first_of, listed, shown_name
 from .errors import ClosedError, LinkError, WasmtimeError
 from .externs import StoreItem
 from .func import WasmFunc
@@ -70,8 +73,9 @@ class WasmExports(Mapping[str, WasmExtern]):
         except KeyError:
             pass
         if name not in self.__types:
-            offered = ", ".join(self.__types) or "nothing"
-            raise KeyError(f"no export {name!r}; the module exports {offered}")
+            raise KeyError(
+                f"no export {shown_name(repr(name))}; the module exports {listed(self.__types) or 'nothing'}"
+            )
         found = self.__find(name, self.__types[name])
         return self.__cache.setdefault(name, found)
 
@@ -88,10 +92,10 @@ class WasmExports(Mapping[str, WasmExtern]):
         if name.startswith("_WasmExports__"):
             object.__setattr__(self, name, value)
             return
-        raise AttributeError(f"exports cannot be set: {name}; of a global, set its value")
+        raise AttributeError(f"exports cannot be set: {shown_name(name)}; of a global, set its value")
 
     def __delattr__(self, name: str) -> None:
-        raise AttributeError(f"exports cannot be deleted: {name}")
+        raise AttributeError(f"exports cannot be deleted: {shown_name(name)}")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.__types)
@@ -103,7 +107,8 @@ class WasmExports(Mapping[str, WasmExtern]):
         return sorted({*super().__dir__(), *filter(str.isidentifier, self.__types)})
 
     def __repr__(self) -> str:
-        return f"<WasmExports {', '.join(f'{name}: {type_}' for name, type_ in self.__types.items())}>"
+        items = (f"{shown_name(name)}: {shown_name(str(type_))}" for name, type_ in self.__types.items())
+        return f"<WasmExports {first_of(items, len(self.__types))}>"
 
     def _repr_html_(self) -> str:
         with Importing():
@@ -133,7 +138,7 @@ class ByName:
         """
         found = self._find(name)
         if kind is not None and not isinstance(found, kind):
-            raise TypeError(f"export {name!r}: expected a {kind.__name__}, got {found!r}")
+            raise TypeError(f"export {shown_name(repr(name))}: expected a {kind.__name__}, got {found!r}")
         return found
 
     def get_func(self, name: str) -> WasmFunc:
@@ -171,7 +176,8 @@ class WasmInstance(ByName, AbstractInstance):
         imports: What it asks for: a mapping of mappings, ``{"env": {"log": print}}``, whose inner
             mappings may be the exports of another instance, or a flat sequence in the module's order.
             A Python callable serves as a function, a plain value as an immutable global.
-        timeout: Seconds that the start function has; see `WasmStore.deadline`.
+        timeout: Seconds that the start function may take, in place of the store's own limit; ``None`` lifts
+            that. See `WasmStore.deadline`.
 
     Raises:
         LinkError: Imports are missing or of the wrong type; the text lists all of them.
@@ -197,13 +203,13 @@ class WasmInstance(ByName, AbstractInstance):
         module: WasmModule,
         imports: _linking.Imports = None,
         *,
-        timeout: float | None = None,
+        timeout: float | EllipsisType | None = ...,
     ) -> None:
         if self._store is not None:
             raise TypeError("this WasmInstance was initialised already")
         check_store_argument(store)
-        if timeout is not None:
-            with store.deadline(timeout):
+        if timeout is not ...:
+            with limited(store, timeout):
                 WasmInstance.__init__(self, store, module, imports)
             return
         self._store = store
@@ -289,10 +295,10 @@ class WasmInstance(ByName, AbstractInstance):
                     item.close()
             self._exports = None  # which know this object: nothing is left for the collector
 
-    def call(self, name: str, *args: Any, timeout: float | None = None) -> Any:
+    def call(self, name: str, *args: Any, timeout: float | EllipsisType | None = ...) -> Any:
         """Call the function exported as ``name``, as a `WasmFunc` is called."""
         func = self.get_func(name)
-        return func(*args) if timeout is None else func(*args, timeout=timeout)
+        return func(*args) if timeout is ... else func(*args, timeout=timeout)
 
     # ---- Lifetime
 
@@ -352,7 +358,11 @@ def _find_export(
 
 
 def instantiate(
-    store: WasmStore, module: WasmModule, imports: _linking.Imports = None, *, timeout: float | None = None
+    store: WasmStore,
+    module: WasmModule,
+    imports: _linking.Imports = None,
+    *,
+    timeout: float | EllipsisType | None = ...,
 ) -> WasmInstance:
     """Bring ``module`` to life in ``store``: the same as ``WasmInstance(store, module, imports)``."""
     return WasmInstance(store, module, imports, timeout=timeout)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from types import EllipsisType
 from typing import TYPE_CHECKING
 
 from ._abstract import AbstractInstancePre
+from ._deadline import limited
 from ._preparing import Prepared
 from .errors import ClosedError
 from .store import WasmStore, check_store_argument
@@ -64,12 +66,13 @@ class WasmInstancePre(AbstractInstancePre):
         prepared = self._prepared  # which another thread may close
         return None if prepared is None else prepared.store
 
-    def instantiate(self, store: WasmStore, *, timeout: float | None = None) -> WasmInstance:
+    def instantiate(self, store: WasmStore, *, timeout: float | EllipsisType | None = ...) -> WasmInstance:
         """Bring the module to life in ``store``.
 
         Args:
             store: The store to make the instance in.
-            timeout: Seconds that the start function has; see `WasmStore.deadline`.
+            timeout: Seconds that the start function may take, in place of the store's own limit; ``None``
+                lifts that. See `WasmStore.deadline`.
 
         Raises:
             ClosedError: This object was closed.
@@ -88,8 +91,8 @@ class WasmInstancePre(AbstractInstancePre):
         prepared = self._prepared
         if prepared is None:
             raise ClosedError("this WasmInstancePre was closed")
-        if timeout is not None:
-            with store.deadline(timeout):
+        if timeout is not ...:
+            with limited(store, timeout):
                 return prepared.instantiate(store, self._module)
         return prepared.instantiate(store, self._module)
 

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable, Mapping
+from types import EllipsisType
 from typing import Any, cast
 
 from . import _linking
 from ._abstract import WasmtimeResource, begin
 from ._convert import check_store
+from ._deadline import limited
 from ._exact import is_a
 from ._failure import check
 from ._lowlevel import Handle, ffi, lib
 from ._preparing import CLinker, Prepared
+from ._text import first_of, quoted, shown_name
 from ._unknown_imports import default, has_default, trapping
 from ._wasi_functions import WASI, WasiDefinition, check_wasi, wasi_definitions, wasi_linker
 from .engine import WasmEngine, check_engine
@@ -114,8 +117,8 @@ class WasmLinker(WasmtimeResource):
         if not isinstance(item, (StoreItem, WasmSharedMemory)):
             if not callable(item):
                 raise TypeError(
-                    f'"{module}" "{name}": expected a callable, or a function, memory, global, table or tag, '
-                    f"got {shown(item)}"
+                    f"{quoted(module, name)}: expected a callable, or a function, memory, global, table or "
+                    f"tag, got {shown(item)}"
                 )
             item = _linking.HostDefinition(item, type)
         self._define_all({(module, name): item})
@@ -178,7 +181,7 @@ class WasmLinker(WasmtimeResource):
         for export in module._exports:
             if not isinstance(export.type, WasmFuncType) and export.name not in _COMMANDS_MAY_EXPORT:
                 raise LinkError(
-                    f'export "{export.name}" of a command: expected a function, got {export.type}'
+                    f'export "{shown_name(export.name)}" of a command: expected a function, got {export.type}'
                 )
         found = self._find_all(store, module)
         for item in found:
@@ -206,9 +209,12 @@ class WasmLinker(WasmtimeResource):
         return made
 
     def define_wasi(self) -> None:
-        """Define WASI preview 1. What programs may see is said by the `WasiConfig` of their store.
+        """Define the functions of WASI preview 1.
 
-        C API: ``wasmtime_linker_define_wasi``.
+        The `WasiConfig` of a store says what its programs may see. The functions are this package's own, not
+        those of the engine.
+
+        C API: ``wasmtime_linker_define_func_unchecked``.
         """
         self._check_open()
         if self._wasi is None:
@@ -252,9 +258,10 @@ class WasmLinker(WasmtimeResource):
         self._check_open()
         self._check_store(store)
         unknown = self._unknown(module)
-        without = [f"\n  {wanted}" for wanted in unknown if not has_default(wanted.type)]
+        without = [wanted for wanted in unknown if not has_default(wanted.type)]
         if without:
-            raise LinkError(f"{len(without)} unknown imports have no default value:{''.join(without)}")
+            told = first_of(map(str, without), len(without), "\n  ")
+            raise LinkError(f"{len(without)} unknown imports have no default value:\n  {told}")
         self._define_all({(wanted.module, wanted.name): default(store, wanted.type) for wanted in unknown})
 
     def _unknown(self, module: WasmModule) -> list[WasmImportType]:
@@ -293,7 +300,7 @@ class WasmLinker(WasmtimeResource):
         items = {(as_module, key[1]): item for key, item in known if key[0] == module}
         if not items:
             self._check_open()
-            raise KeyError(f'nothing is defined under "{module}"')
+            raise KeyError(f'nothing is defined under "{shown_name(module)}"')
         self._define_all(items)
 
     def _define_all(self, items: Mapping[tuple[str, str], object]) -> None:
@@ -306,7 +313,7 @@ class WasmLinker(WasmtimeResource):
         if not self.allow_shadowing:
             for module, name in names:
                 if (module, name) in self._definitions:
-                    raise LinkError(f'"{module}" "{name}" is defined already, and allow_shadowing is off')
+                    raise LinkError(f"{quoted(module, name)} is defined already, and allow_shadowing is off")
 
     def _changed(self) -> None:
         # A new table, not an empty one: another thread may be about to write what it found before.
@@ -334,7 +341,7 @@ class WasmLinker(WasmtimeResource):
         if isinstance(item, WasiDefinition):
             return WasmFunc._wrap(store, item.func_in(store), item.type, name)
         if isinstance(item, StoreItem):
-            check_store(store, item, f'"{module}" "{name}"')
+            check_store(store, item, quoted(module, name))
         return cast("WasmExtern", item)
 
     def get_default(self, store: WasmStore, module: str) -> WasmFunc:
@@ -358,7 +365,9 @@ class WasmLinker(WasmtimeResource):
             if (module, name) in self._definitions:
                 found = self.get(store, module, name)
                 if not isinstance(found, WasmFunc):
-                    raise LinkError(f'the default of "{module}" is no function: "{name}" is {found!r}')
+                    raise LinkError(
+                        f'the default of "{shown_name(module)}" is no function: "{name}" is {found!r}'
+                    )
                 return found
         return WasmFunc(store, _nothing, _NO_TYPE)
 
@@ -367,19 +376,20 @@ class WasmLinker(WasmtimeResource):
             return self._definitions[module, name]
         except KeyError:
             self._check_open()  # names are compared by methods of theirs, where they are no plain text
-            raise KeyError(f'"{module}" "{name}" is not defined') from None
+            raise KeyError(f"{quoted(module, name)} is not defined") from None
 
     # ---- Instances
 
     def instantiate(
-        self, store: WasmStore, module: WasmModule, *, timeout: float | None = None
+        self, store: WasmStore, module: WasmModule, *, timeout: float | EllipsisType | None = ...
     ) -> WasmInstance:
         """Bring ``module`` to life in ``store``, with what it asks for.
 
         Args:
             store: The store to make the instance in.
             module: The module.
-            timeout: Seconds that the start function has; see `WasmStore.deadline`.
+            timeout: Seconds that the start function may take, in place of the store's own limit; ``None``
+                lifts that. See `WasmStore.deadline`.
 
         Raises:
             LinkError: Imports are missing or of the wrong type; the text lists all of them.
@@ -394,8 +404,8 @@ class WasmLinker(WasmtimeResource):
         """
         self._check_open()
         check_store_argument(store)
-        if timeout is not None:
-            with store.deadline(timeout):
+        if timeout is not ...:
+            with limited(store, timeout):
                 return self.instantiate(store, module)
         check_module(module)._pointer_for(self._engine)
         prepared = self._prepared.get(module)

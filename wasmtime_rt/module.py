@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Union, overload
 
@@ -16,10 +15,22 @@ from ._abstract import AbstractModule, begin
 from ._binary import ModuleShape, module_shape
 from ._compiling import compile_module, validate
 from ._exact import exact_bytes, utf8
-from ._failure import check
+from ._failure import check, shows_dwarf
+from ._guest_names import rewrite_names
+from ._host_files import open_input, read_file
 from ._importing import Importing
-from ._lowlevel import Handle, address_of, check_native_stack, engine_version, ffi, lib, take_bytes
+from ._lowlevel import (
+    Handle,
+    address_of,
+    byte_vector,
+    check_native_stack,
+    engine_version,
+    ffi,
+    lib,
+    take_bytes,
+)
 from ._reflect import module_exports, module_imports
+from ._text import shown_name
 from ._trial import try_module
 from .engine import WasmEngine, check_engine
 from .errors import CompileError, DeserializeError, WrongEngineError
@@ -63,23 +74,17 @@ def wat2wasm(text: str | bytes) -> bytes:
         raise TypeError(f"text: expected str or bytes, got {type(text).__name__}")
     data = exact_bytes(text)
     check_native_stack()
-    made = ffi.new("wasm_byte_vec_t *")
+    made = byte_vector()
     check(lib.wasmtime_wat2wasm(data, len(data), made), CompileError)
     return take_bytes(made)
 
 
-def _content(path: str | os.PathLike[str]) -> bytes:
-    with open(os.fspath(path), "rb") as file:  # of a number, the descriptor would be taken, and closed
-        return file.read()
-
-
 def read_source(source: Source) -> bytes:
-    """The binary module that ``source`` is, names, or spells.
+    """Return the binary module that ``source`` is, names, or spells. It is never compiled code.
 
     Raises:
-        CompileError: It is text, and not WAT.
-        OSError: It is a path, and cannot be read.
-        TypeError: It is neither text, bytes nor a path.
+        CompileError: If it is text, and not WAT.
+        BaseException: What `read_content` raises.
     """
     if isinstance(source, str):
         if source and "(" not in source and "\n" not in source:
@@ -88,16 +93,22 @@ def read_source(source: Source) -> bytes:
     return to_binary(read_content(source))
 
 
-def read_content(source: Source) -> bytes:
+def read_content(source: Source, max_size: int | None = None) -> bytes:
     """Return the bytes that ``source`` is or names: a binary module, or what may be WAT.
 
+    Args:
+        source: The bytes of a module or of WAT, or the path of a file with either.
+        max_size: Bytes that a file may have; 1 GiB by default, beyond which the engine refuses modules.
+
     Raises:
-        CompileError: The bytes are neither.
-        OSError: ``source`` is a path, and the file cannot be read.
-        TypeError: ``source`` is neither bytes nor a path.
+        CompileError: If the bytes are compiled code, or neither a module nor WAT.
+        LimitError: If it is the path of a file with more than ``max_size`` bytes.
+        OSError: If it is the path of a file that cannot be read.
+        TypeError: If it is neither bytes nor a path.
+        ValueError: If it is the path of a pipe or a device.
     """
     if isinstance(source, os.PathLike):
-        data = _content(source)
+        data = read_file(source, "source", max_size)
     elif isinstance(source, (bytes, bytearray, memoryview)):
         data = exact_bytes(source)
     else:
@@ -177,8 +188,10 @@ class WasmModule(AbstractModule):
 
     Raises:
         CompileError: It is not valid, or uses a feature that the engine has off.
+        LimitError: If the file has more than 1 GiB.
         OSError: The file cannot be read.
         TypeError: An argument is of the wrong type.
+        ValueError: If the path names a pipe or a device.
         ClosedError: The engine was closed.
 
     C API: ``wasmtime_module_new``, ``wasmtime_module_delete``, ``wasmtime_module_imports``,
@@ -194,12 +207,14 @@ class WasmModule(AbstractModule):
         if wasm.startswith(_COMPONENT):
             raise CompileError("this is a component, not a module: components are not supported yet")
         pointer = engine._pointer
-        if engine._plain_config.debug_info:
+        debug_info = engine._plain_config.debug_info
+        bounded = rewrite_names(wasm, keep_dwarf=debug_info or shows_dwarf())
+        if debug_info:
             # For debug information the engine reads functions before it validates them, and dies of bad ones.
-            validate(engine, wasm)
+            validate(engine, bounded)
             if b".debug_" in wasm:  # it may die of bad DWARF, too, which no validation finds
-                try_module(engine._plain_config, wasm)
-        self._adopt(engine, pointer, compile_module(engine, pointer, wasm), module_shape(wasm))
+                try_module(engine._plain_config, bounded)
+        self._adopt(engine, pointer, compile_module(engine, pointer, bounded), module_shape(wasm))
 
     def _adopt(self, engine: WasmEngine, engine_pointer: Any, pointer: Any, shape: ModuleShape) -> None:
         self._engine = engine
@@ -217,9 +232,11 @@ class WasmModule(AbstractModule):
 
         Raises:
             CompileError: It is not valid.
+            LimitError: If it has more than 1 GiB.
             OSError: It cannot be read.
+            ValueError: If ``path`` names a pipe or a device.
         """
-        return cls(engine, _content(path))
+        return cls(engine, read_file(path, "path"))
 
     @staticmethod
     def load(
@@ -316,7 +333,7 @@ class WasmModule(AbstractModule):
     def _serialized(self, source: str | None = None) -> bytes:
         """Its serialized form; the stamp names the checksum of the WebAssembly, if one is given."""
         pointer = self._handle.get()
-        made = ffi.gc(ffi.new("wasm_byte_vec_t *"), lib.wasm_byte_vec_delete)
+        made = byte_vector()
         check(lib.wasmtime_module_serialize(pointer, made))
         content = memoryview(ffi.buffer(made.data, made.size))
         old = _stamp.read_stamp("module", len(content), _parts_of(content))
@@ -389,6 +406,7 @@ class WasmModule(AbstractModule):
             DeserializeError: As for `deserialize`.
             OSError: The file cannot be read.
             TypeError: An argument is of the wrong type.
+            ValueError: If ``path`` names a pipe or a device.
             ClosedError: The engine was closed.
 
         C API: ``wasmtime_module_deserialize_file``.
@@ -396,36 +414,39 @@ class WasmModule(AbstractModule):
         return cls._from_file(engine, path, trusted=trusted)
 
     @classmethod
-    def _from_file(
+    def _from_file(cls, engine: WasmEngine, path: str | os.PathLike[str], *, trusted: bool = False) -> Self:
+        check_engine(engine)
+        opened = open_input(path, "path", instead="read it and give the bytes to deserialize")
+        try:
+            return cls._from_descriptor(engine, opened, path, trusted=trusted)
+        finally:
+            os.close(opened)
+
+    @classmethod
+    def _from_descriptor(
         cls,
         engine: WasmEngine,
+        opened: int,
         path: str | os.PathLike[str],
         *,
         trusted: bool = False,
         source: str | None = None,
     ) -> Self:
-        """What `deserialize_file` does; of WebAssembly with this checksum, if one is given."""
-        check_engine(engine)
-        where, opened = str(path), os.open(os.fspath(path), os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        try:
-            status = os.fstat(opened)
-            if not stat.S_ISREG(status.st_mode):
-                raise DeserializeError(f"{where}: not a regular file")
-            found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
-            if found is None and not trusted:
-                raise _stamp.unstamped(where, os.pread(opened, 8, 0))
-            if source is not None and (found is None or found.source != source):
-                raise DeserializeError(f"{where}: it was compiled from something else")
-            if found is not None:
-                _stamp.check_stamp(found, where, engine_version, _settings(engine))
-                if not trusted:
-                    _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
-            # The file that was checked, whatever has that name by now; and any name will do.
-            same = f"/proc/self/fd/{opened}"
-            name = same.encode() if os.path.exists(same) else os.fsencode(path)
-            return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
-        finally:
-            os.close(opened)
+        """Load an open file; only one of WebAssembly with the checksum ``source``, if it is given."""
+        where, status = str(path), os.fstat(opened)
+        found = _stamp.read_stamp(where, status.st_size, lambda at, size: os.pread(opened, size, at))
+        if found is None and not trusted:
+            raise _stamp.unstamped(where, os.pread(opened, 8, 0))
+        if source is not None and (found is None or found.source != source):
+            raise DeserializeError(f"{where}: it was compiled from something else")
+        if found is not None:
+            _stamp.check_stamp(found, where, engine_version, _settings(engine))
+            if not trusted:
+                _stamp.check_content(found, where, _stamp.digest_of(_chunks(opened, found.size)))
+        # The file that was checked, whatever has that name by now; and any name will do.
+        same = f"/proc/self/fd/{opened}"
+        name = same.encode() if os.path.exists(same) else os.fsencode(path)
+        return cls._load(where, engine, found, lib.wrt_module_deserialize_file, name)
 
     @classmethod
     def _load(
@@ -448,8 +469,9 @@ class WasmModule(AbstractModule):
             for item in items:
                 if isinstance(item.type, WasmTableType):
                     raise DeserializeError(
-                        f"{where}: it has no stamp, so nothing tells the limits of its table {item.name!r}: "
-                        "compile the WebAssembly, or load what WasmModule.serialize makes of it"
+                        f"{where}: it has no stamp, so nothing tells the limits of its table "
+                        f"{shown_name(repr(item.name))}: compile the WebAssembly, or load what "
+                        "WasmModule.serialize makes of it"
                     )
         return self
 

@@ -1,22 +1,26 @@
 """The cache of compiled modules: a folder of what `WasmModule.serialize` makes, found by what was compiled.
 
-An entry is named by the checksum of the WebAssembly, the engine's version and its settings, and its stamp
+An entry is named by the checksum of the WebAssembly, the engine's version and its settings, and its trailer
 says the same; whatever does not match, or is damaged, is compiled again and replaced. Serialized modules are
-machine code, so a folder or file that others may write is not used at all. Entries are written beside their
-place and renamed, so that processes may share a folder; the least recently used go when it grows too large.
-A cache that cannot be used, for whatever reason, is as good as an empty one.
+machine code, so the folder is not used at all if another user can change it, its content, or the way to it.
+It is opened once for each operation, and its files are reached by its descriptor. Entries are written beside
+their place and renamed, so that processes may share a folder; the least recently used go when it grows too
+large. A cache that cannot be used, for whatever reason, is as good as an empty one.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import stat
 import sys
 import time
 from typing import TYPE_CHECKING
 
 from . import _stamp
+from ._cache_folder import default_folder, protect
+from ._host_files import open_private_folder
 from ._importing import Importing
 from ._lowlevel import engine_version
 from .engine import WasmEngine, check_engine
@@ -26,12 +30,13 @@ from .module import Source, WasmModule, _settings, read_content, read_source
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_SUFFIX = ".cwasm"
-_TEMPORARY = ".writing"
+#: The names of entries, and of files that become entries: nothing else in the folder is ever removed.
+_ENTRY = re.compile(r"[0-9a-f]{64}\.cwasm")
+_TEMPORARY = re.compile(r"[0-9a-f]{32}\.writing")
 #: Seconds after which a temporary file belongs to nobody any more.
 _ABANDONED = 3600
-_VARIABLE = "WASMTIME_RT_CACHE"
-_OFF = {"0", "off", "no", "none"}
+_READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_WRITE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class ModuleCache:
@@ -45,14 +50,16 @@ class ModuleCache:
     1
 
     Args:
-        folder: Where it is: made when it is first needed, for its owner alone. By default what the
-            environment variable ``WASMTIME_RT_CACHE`` says (``off`` for no cache), or else the platform's
-            place: ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux, ``~/Library/Caches`` on macOS,
-            ``%LOCALAPPDATA%`` on Windows, each with ``wasmtime_rt`` inside.
+        folder: Where it is: made when it is first needed, for its owner alone. It and every folder above
+            must belong to this user or root, and no other user may write them. A sticky folder such as
+            ``/tmp`` is accepted above it, and so is one that only the user's own group may write. By default
+            it is what the environment variable ``WASMTIME_RT_CACHE`` says (an absolute path, or ``off`` for
+            no cache), or else the platform's place: ``$XDG_CACHE_HOME`` or ``~/.cache`` on Linux,
+            ``~/Library/Caches`` on macOS, each with ``wasmtime_rt`` inside.
         max_size: Bytes that its entries may take together; the least recently used ones go first.
 
     Attributes:
-        folder: Where it is, or ``None`` where the environment turns it off.
+        folder: Where it is, or ``None`` if the environment turns it off.
         max_size: Bytes that its entries may take together.
 
     Raises:
@@ -74,6 +81,8 @@ class ModuleCache:
             folder = os.path.abspath(os.fsdecode(folder))
             if "\0" in folder:
                 raise ValueError(f"folder: a path has no NUL, got {folder!r}")
+        if folder is not None:
+            protect(folder)
         self.folder = default_folder() if folder is None else folder
         self.max_size = max_size
 
@@ -96,33 +105,56 @@ class ModuleCache:
         compile_: Callable[[WasmEngine, bytes], WasmModule],
     ) -> WasmModule:
         """Return the module of ``content``, whose `digest_of` is ``digest``, compiled if it has no entry."""
-        path = self._path(engine, digest) if self._is_safe() else None
-        if path is None:
-            return compile_(engine, content)
-        found = _read(engine, path, digest)
-        if found is None:
-            found = compile_(engine, content)
-            self._write(path, found._serialized(digest))
-        return found
+        with self._opened(make=True) as folder:
+            if folder is not None:
+                name = _name(engine, digest)
+                found = self._read(folder, engine, name, digest)
+                if found is None:
+                    found = compile_(engine, content)
+                    self._write(folder, name, found._serialized(digest))
+                return found
+        return compile_(engine, content)
 
     def is_cached(self, engine: WasmEngine, source: Source) -> bool:
         """Whether there is an entry for ``source``, which `load` would look into."""
-        path = self._path(engine, digest_of(_content(source))) if self._is_safe() else None
-        return path is not None and os.path.exists(path)
+        digest = digest_of(_content(source))
+        with self._opened() as folder:
+            if folder is not None:
+                with contextlib.suppress(OSError):
+                    os.close(_open_entry(folder, _name(engine, digest)))
+                    return True
+        return False
 
     def clear(self) -> None:
-        """Remove all entries. Modules that were loaded from them keep working."""
-        for entry in self._entries():
-            _remove(entry.path)
+        """Remove all entries, and nothing else. Modules that were loaded from them keep working."""
+        with self._opened() as folder:
+            if folder is not None:
+                for name, _ in self._scan(folder, _ENTRY):
+                    _remove(folder, name)
+
+    @property
+    def problem(self) -> str | None:
+        """Why the folder is not used, or ``None`` if it is used or the environment turns the cache off."""
+        try:
+            folder = self._open()
+        except FileNotFoundError:
+            return None
+        except OSError as problem:
+            return str(problem)
+        if folder is not None:
+            os.close(folder)
+        return None
 
     @property
     def size(self) -> int:
         """Bytes that its entries take."""
-        return sum(status.st_size for _, status in self._with_status())
+        with self._opened() as folder:
+            return sum(status.st_size for _, status in self._scan(folder, _ENTRY))
 
     def __len__(self) -> int:
         """How many entries there are."""
-        return sum(1 for _ in self._entries())
+        with self._opened() as folder:
+            return sum(1 for _ in self._scan(folder, _ENTRY))
 
     def __bool__(self) -> bool:
         return True
@@ -132,69 +164,99 @@ class ModuleCache:
 
     # ---- The folder
 
-    def _path(self, engine: WasmEngine, digest: str) -> str | None:
+    def _open(self, *, make: bool = False) -> int | None:
+        """A descriptor of the folder, or ``None`` if the environment turns the cache off.
+
+        Raises:
+            OSError: If it is missing, cannot be used, or is not safe.
+        """
         if self.folder is None:
             return None
-        with Importing():
-            import hashlib  # noqa: PLC0415  slow to import
-            import json  # noqa: PLC0415
-
-        told = json.dumps([digest, engine_version, sys.platform, _machine(), _settings(engine)])
-        return os.path.join(self.folder, hashlib.sha256(told.encode()).hexdigest() + _SUFFIX)
-
-    def _is_safe(self) -> bool:
-        """Whether nobody else may write into the folder, which is made if there is none."""
-        if self.folder is None:
-            return False
         try:
-            os.makedirs(self.folder, mode=0o700, exist_ok=True)
-            return _is_ours(os.stat(self.folder), stat.S_ISDIR)
-        except OSError:
-            return False
+            return open_private_folder(self.folder, make=make)
+        except ValueError as problem:  # a character that no name can have
+            raise OSError(str(problem)) from None
 
-    def _write(self, path: str, data: bytes) -> None:
+    @contextlib.contextmanager
+    def _opened(self, *, make: bool = False) -> Iterator[int | None]:
+        """A descriptor of the folder, or ``None`` if it is not to be used."""
+        folder = None
+        with contextlib.suppress(OSError):
+            folder = self._open(make=make)
+        try:
+            yield folder
+        finally:
+            if folder is not None:
+                os.close(folder)
+
+    def _read(self, folder: int, engine: WasmEngine, name: str, digest: str) -> WasmModule | None:
+        """The module in an entry, if there is one that holds what was compiled from ``digest``."""
+        try:
+            opened = _open_entry(folder, name)
+        except OSError:
+            return None
+        try:
+            found = WasmModule._from_descriptor(
+                engine, opened, os.path.join(self.folder or "", name), source=digest
+            )
+            with contextlib.suppress(OSError):
+                os.utime(opened)
+        except (DeserializeError, OSError):
+            return None
+        finally:
+            os.close(opened)
+        return found
+
+    def _write(self, folder: int, name: str, data: bytes) -> None:
         if len(data) > self.max_size:
             return
-        with Importing():
-            import tempfile  # noqa: PLC0415  slow to import
-
+        temporary = os.urandom(16).hex() + ".writing"
         with contextlib.suppress(OSError):
-            file, temporary = tempfile.mkstemp(_TEMPORARY, dir=self.folder)  # for its owner alone
+            opened = os.open(temporary, _WRITE, 0o600, dir_fd=folder)
             try:
-                with open(file, "wb") as opened:
-                    opened.write(data)
-                os.replace(temporary, path)
+                with open(opened, "wb") as file:
+                    file.write(data)
+                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
             except BaseException:
-                _remove(temporary)
+                _remove(folder, temporary)
                 raise
-            self._shrink()
+            self._shrink(folder)
 
-    def _shrink(self) -> None:
+    def _shrink(self, folder: int) -> None:
         """Remove what was not used for longest, until the rest fits."""
-        entries = sorted(self._with_status(), key=lambda entry: entry[1].st_mtime_ns)
+        entries = sorted(self._scan(folder, _ENTRY), key=lambda entry: entry[1].st_mtime_ns)
         size = sum(status.st_size for _, status in entries)
-        for path, status in entries:
+        for name, status in entries:
             if size <= self.max_size:
                 break
-            _remove(path)
+            _remove(folder, name)
             size -= status.st_size
+        for name, status in self._scan(folder, _TEMPORARY):
+            if time.time() - status.st_mtime > _ABANDONED:
+                _remove(folder, name)
+
+    @staticmethod
+    def _scan(folder: int | None, names: re.Pattern[str]) -> Iterator[tuple[str, os.stat_result]]:
+        """The regular files whose names are among ``names``."""
+        if folder is None:
+            return
         with contextlib.suppress(OSError):
-            for entry in self._scan(_TEMPORARY):
-                if time.time() - entry.stat(follow_symlinks=False).st_mtime > _ABANDONED:
-                    _remove(entry.path)
+            for name in os.listdir(folder):
+                if names.fullmatch(name):
+                    with contextlib.suppress(OSError):  # another process removed it
+                        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                        if stat.S_ISREG(status.st_mode):
+                            yield name, status
 
-    def _entries(self) -> Iterator[os.DirEntry[str]]:
-        return self._scan(_SUFFIX)
 
-    def _with_status(self) -> Iterator[tuple[str, os.stat_result]]:
-        for entry in self._entries():
-            with contextlib.suppress(OSError):  # another process removed it
-                yield entry.path, entry.stat(follow_symlinks=False)
+def _name(engine: WasmEngine, digest: str) -> str:
+    """The name of the entry for WebAssembly with this checksum."""
+    with Importing():
+        import hashlib  # noqa: PLC0415  slow to import
+        import json  # noqa: PLC0415
 
-    def _scan(self, suffix: str) -> Iterator[os.DirEntry[str]]:
-        if self.folder is not None:
-            with contextlib.suppress(OSError), os.scandir(self.folder) as entries:
-                yield from (entry for entry in entries if entry.name.endswith(suffix))
+    told = json.dumps([digest, engine_version, sys.platform, os.uname().machine, _settings(engine)])
+    return hashlib.sha256(told.encode()).hexdigest() + ".cwasm"
 
 
 def _content(source: Source) -> bytes:
@@ -207,48 +269,26 @@ def digest_of(content: bytes) -> str:
     return _stamp.digest_of((memoryview(content),)).hex()
 
 
-def default_folder() -> str | None:
-    """Where the cache is unless something else is said; ``None`` where the environment turns it off."""
-    told = os.environ.get(_VARIABLE)
-    if told:
-        return None if told.lower() in _OFF else os.path.abspath(told)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser(r"~\AppData\Local")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        told = os.environ.get("XDG_CACHE_HOME", "")
-        base = told if os.path.isabs(told) else os.path.expanduser("~/.cache")
-    return os.path.join(base, "wasmtime_rt") if os.path.isabs(base) else None
+def _open_entry(folder: int, name: str) -> int:
+    """A descriptor of an entry that nobody but this user and root can have written.
 
+    Another hard link to it does not matter: who may write the file is its own property.
 
-def _machine() -> str:
-    return os.environ.get("PROCESSOR_ARCHITECTURE", "") if sys.platform == "win32" else os.uname().machine
-
-
-def _is_ours(status: os.stat_result, kind: Callable[[int], bool]) -> bool:
-    """Whether something is of a kind, and nobody but us and the system may write it."""
-    if sys.platform == "win32":
-        return kind(status.st_mode)  # who may write it, the folder's place says
-    return (
-        kind(status.st_mode)
+    Raises:
+        OSError: If there is none, or it may not be used.
+    """
+    opened = os.open(name, _READ, dir_fd=folder)
+    status = os.fstat(opened)
+    if (
+        stat.S_ISREG(status.st_mode)
         and status.st_uid in {os.geteuid(), 0}
         and not status.st_mode & (stat.S_IWGRP | stat.S_IWOTH)
-    )
+    ):
+        return opened
+    os.close(opened)
+    raise PermissionError(f"{name} is not a file that only this user may write")
 
 
-def _read(engine: WasmEngine, path: str, digest: str) -> WasmModule | None:
-    """The module in an entry, if there is one that holds what was compiled from ``digest``."""
-    try:
-        if not _is_ours(os.lstat(path), stat.S_ISREG):
-            return None
-        found = WasmModule._from_file(engine, path, source=digest)
-        os.utime(path)
-    except (DeserializeError, OSError):
-        return None
-    return found
-
-
-def _remove(path: str) -> None:
+def _remove(folder: int, name: str) -> None:
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        os.unlink(name, dir_fd=folder)

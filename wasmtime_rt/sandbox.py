@@ -10,17 +10,16 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import stat
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from types import EllipsisType, MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from ._abstract import WasmtimeResource
+from ._deadline import limited
 from ._importing import Importing
 from ._loading import load
 from ._record import Record
-from ._waiting import WASI, Waiter, define_waiting
 from .config import PoolingConfig, WasmConfig
 from .engine import WasmEngine
 from .errors import (
@@ -55,6 +54,10 @@ MEMORY = 1024 * MIB
 """Bytes that a program's memory may grow to, unless something else is said."""
 MAX_OUTPUT = 16 * MIB
 """Bytes of ``stdout``, and of ``stderr``, that are taken, unless something else is said."""
+MAX_WRITTEN = 1024 * MIB
+"""Bytes that a program may write to mounted folders, unless something else is said."""
+MAX_CREATED = 10_000
+"""Files, folders and links that a program may create in mounted folders, unless something else is said."""
 MAX_MODULE_SIZE = 128 * MIB
 """Bytes of WebAssembly that are compiled, unless something else is said."""
 _TABLE_ELEMENTS, _TABLES, _INSTANCES = 1 << 20, 8, 4
@@ -84,6 +87,8 @@ class WasiResult(Record):
         duration: Seconds that it ran, compilation not counted.
         fuel_used: Units of fuel that it used, where fuel is counted.
         peak_memory: Bytes that its memory came to, where it exports it as ``memory``, as WASI wants.
+        exceeded: Which limits of files refused something: ``"max_descriptors"``, ``"max_written"``,
+            ``"max_created"``, or ``"RLIMIT_NOFILE"`` of this process.
     """
 
     exit_code: int | None
@@ -93,6 +98,7 @@ class WasiResult(Record):
     duration: float
     fuel_used: int | None
     peak_memory: int | None
+    exceeded: tuple[str, ...] = ()
 
 
 class _Captured:
@@ -131,12 +137,10 @@ class SandboxInstance(WasmtimeResource):
         "_outputs",
         "_store",
         "_timeout",
-        "_waiter",
     )
 
     _store: WasmStore
     _instance: WasmInstance | None
-    _waiter: Waiter
     _captured: dict[str, _Captured]
     _outputs: dict[str, bytearray]
     _fuel: int | None
@@ -155,7 +159,7 @@ class SandboxInstance(WasmtimeResource):
 
     @property
     def instance(self) -> WasmInstance:
-        """The instance. What is called on it, and not by `call`, runs without a limit in time."""
+        """The instance. What is called on it has the limits that the sandbox gives each call."""
         instance = self._instance
         if instance is None:
             raise ClosedError("this SandboxInstance has not started")
@@ -172,7 +176,7 @@ class SandboxInstance(WasmtimeResource):
         Args:
             name: Its name.
             *args: Its arguments, as for any `WasmFunc`.
-            timeout: Seconds that this call may take; ``None`` is no limit; by default that of the sandbox.
+            timeout: Seconds that this call may take, in place of the sandbox's limit; ``None`` lifts that.
 
         Raises:
             WasmTimeout: It took longer.
@@ -184,7 +188,7 @@ class SandboxInstance(WasmtimeResource):
         if instance is None:
             raise ClosedError("this SandboxInstance has not started")
         func = instance.get_func(name)
-        with self._running(self._timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
+        with self._running(timeout if isinstance(timeout, EllipsisType) else _seconds(timeout)):
             return func(*args)
 
     @property
@@ -201,17 +205,22 @@ class SandboxInstance(WasmtimeResource):
             bytes(self._outputs[name]) if name in self._outputs else None for name in ("stdout", "stderr")
         )
         return WasiResult(
-            self._exit_code, stdout, stderr, store.truncated_output, self._duration, fuel, taken
+            self._exit_code,
+            stdout,
+            stderr,
+            store.truncated_output,
+            self._duration,
+            fuel,
+            taken,
+            store.exceeded_limits,
         )
 
     @contextlib.contextmanager
-    def _running(self, timeout: float | None) -> Iterator[None]:
-        """Whatever runs the program: within ``timeout``, with what it did told to the errors that end it."""
-        waiter, began = self._waiter, time.monotonic()
-        waiter.began, waiter.deadline = began, None if timeout is None else began + timeout
-        waiter.timeout = timeout or 0.0
+    def _running(self, limit: float | EllipsisType | None) -> Iterator[None]:
+        """Run the program within ``limit``, or ``...`` for its own. Errors that end it get what it did."""
+        began = time.monotonic()
         try:
-            with contextlib.nullcontext() if timeout is None else self._store.deadline(timeout):
+            with limited(self._store, limit):
                 yield
         except WasmtimeError as problem:
             self._duration += time.monotonic() - began
@@ -221,8 +230,6 @@ class SandboxInstance(WasmtimeResource):
             raise
         else:
             self._duration += time.monotonic() - began
-        finally:
-            waiter.began = waiter.deadline = None
 
     @property
     def trapped(self) -> bool:
@@ -261,19 +268,23 @@ class Sandbox(WasmtimeResource):
             with ``epoch_interruption``, unless ``timeout`` is ``None``, and with ``consume_fuel`` if ``fuel``
             is given.
         imports: Python functions for what it imports beside WASI: ``{"env": {"log": print}}``.
-        timeout: Seconds that a run, or a call of what `start` gives, may take; ``None`` is no limit. Waiting
-            counts, for time and for an inherited standard input. Not ended are a function in ``imports``
-            that takes long, and writing to an inherited output, or a file, that takes nothing.
+        timeout: Seconds that a run, the start of an instance, and each outermost call into one may take,
+            whichever way it is called (`SandboxInstance.call`, its exports, a typed function); ``None`` is no
+            limit. Compiling has a limit of its own, ``compile_timeout``. Time spent waiting counts. Nothing
+            interrupts a function in ``imports``: the run ends when the function returns.
         memory: Bytes that its memory and its heap of references may take together; ``None`` is no limit. A
-            program that has both, since it defines structs, arrays or tags, or takes references, may take
+            program that has both, because it defines structs, arrays or tags, or takes references, may take
             half for each; others have no heap. A growth that is refused gives the program -1, as WebAssembly
-            has it, and the engine tells nobody: no exception is raised, and what comes of it (an exit code, a
-            message, a trap such as ``unreachable``) is the program's own. ``peak_memory`` tells how far it
-            came. `worst_case` adds up what a run may take of the host in all.
+            says, and raises nothing: the engine does not report it. ``peak_memory`` is the size that the
+            memory reached. `worst_case` adds up what a run may take of the host in all.
         fuel: Units of fuel for a run, about one for each instruction; ``None`` does not count it, which is
             faster.
         max_output: Bytes of ``stdout``, and of ``stderr``, that are taken: the rest is dropped, and the
             program runs on. ``None`` is no limit.
+        max_written: Bytes that may be written to files in ``mounts`` in each run, or in each use of a pooled
+            instance, 1 GiB by default; more is refused with ``EDQUOT``. ``None`` is no limit.
+        max_created: Files, folders and links that may be created in ``mounts``, 10,000 by default; more is
+            refused with ``EDQUOT``. ``None`` is no limit. ``exceeded`` of the result names both limits.
         max_module_size: Bytes of WebAssembly, or of text, that are compiled; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take: by default 60, and 10 more for each MiB of the
             module. ``None`` is no limit. What compilers write takes far less. A hostile module of a few
@@ -308,12 +319,13 @@ class Sandbox(WasmtimeResource):
         "_fuel",
         "_imports",
         "_limits",
+        "_max_created",
         "_max_output",
+        "_max_written",
         "_memory",
         "_module",
         "_name",
         "_prepared",
-        "_prepared_to_inherit",
         "_timeout",
     )
 
@@ -326,6 +338,8 @@ class Sandbox(WasmtimeResource):
         memory: int | None = MEMORY,
         fuel: int | None = None,
         max_output: int | None = MAX_OUTPUT,
+        max_written: int | None = MAX_WRITTEN,
+        max_created: int | None = MAX_CREATED,
         max_module_size: int | None = MAX_MODULE_SIZE,
         compile_timeout: float | EllipsisType | None = ...,
         compile_memory: int | EllipsisType | None = ...,
@@ -342,6 +356,8 @@ class Sandbox(WasmtimeResource):
             memories=1,
         )
         self._max_output = _count("max_output", max_output)
+        self._max_written = _count("max_written", max_written)
+        self._max_created = _count("max_created", max_created)
         if not isinstance(compile_timeout, EllipsisType):
             compile_timeout = _seconds(compile_timeout, "compile_timeout")
         if not isinstance(compile_memory, EllipsisType):
@@ -360,6 +376,7 @@ class Sandbox(WasmtimeResource):
                 )
             if pooling is not None:
                 raise MisuseError("pooling: it is for the module's engine to have it")
+            _check_details(program.engine)
             if not signals_based_traps and config.signals_based_traps:
                 raise MisuseError(
                     "signals_based_traps: the module's engine uses signals: compile it with "
@@ -381,17 +398,15 @@ class Sandbox(WasmtimeResource):
             engine = _engine_for(WasmConfig(**settings))
             self._module = load(engine, content, cache, compile_timeout, compile_memory)
         self._imports: Imports | None = _checked(imports)
-        self._prepared = self._prepare(inherits_input=False)
-        self._prepared_to_inherit: WasmInstancePre | None = None
+        self._prepared = self._prepare()
 
-    def _prepare(self, *, inherits_input: bool) -> WasmInstancePre:
+    def _prepare(self) -> WasmInstancePre:
         if self._imports is None:
             raise ClosedError("this Sandbox was closed")
         linker = WasmLinker(self._module.engine)
         for name, functions in self._imports.items():
             for function, item in functions.items():
                 linker.define(name, function, item)
-        define_waiting(linker, inherits_input=inherits_input, without=self._imports.get(WASI, ()))
         linker.define_wasi()
         return linker.prepare(self._module)
 
@@ -563,13 +578,8 @@ class Sandbox(WasmtimeResource):
         return limits.worst_case(max_output=self._max_output, heap=shape.heap)
 
     def _instantiate(self, store: WasmStore) -> WasmInstance:
-        prepared = self._prepared
-        if store._waiter.inputs:  # it inherits its input
-            if self._prepared_to_inherit is None:
-                self._prepared_to_inherit = self._prepare(inherits_input=True)
-            prepared = self._prepared_to_inherit
         with _limits_told():
-            return prepared.instantiate(store)
+            return self._prepared.instantiate(store)
 
     def _open(
         self,
@@ -602,6 +612,7 @@ class Sandbox(WasmtimeResource):
                 "timeout: the module's engine has no epochs: WasmConfig(epoch_interruption=True)"
             )
         limits = self._limits_for(self._memory if memory is ... else _count("memory", memory))
+        limits = limits._replace(timeout=program._timeout)
         fuel = self._fuel if fuel is ... else _count("fuel", fuel)
         if fuel is not None and not self._module.engine.config.consume_fuel:
             raise MisuseError(
@@ -612,10 +623,6 @@ class Sandbox(WasmtimeResource):
             if isinstance(output, str) and output == "capture":
                 captured = program._captured[name] = _Captured()
                 program._outputs[name] = captured.into
-        if isinstance(stdin, os.PathLike):
-            with contextlib.suppress(OSError):
-                if stat.S_ISFIFO(os.stat(stdin).st_mode):
-                    raise ValueError(f"stdin: expected a file, got the pipe {os.fspath(stdin)!r}: open it")
         wasi = WasiConfig(
             argv=(self._name if argv0 is None else argv0, *(os.fspath(argument) for argument in args)),
             env={} if env is None else env,
@@ -624,10 +631,10 @@ class Sandbox(WasmtimeResource):
             stderr=program._captured.get("stderr", stderr),
             preopens={} if mounts is None else mounts,
             max_output=self._max_output if max_output is ... else _count("max_output", max_output),
+            max_written=self._max_written,
+            max_created=self._max_created,
         )
-        program._waiter = Waiter(inherits_input=isinstance(stdin, str) and stdin == "inherit")
         program._store = store = WasmStore(self._module.engine, data=data, wasi=wasi, limits=limits)
-        store._waiter = program._waiter
         program._fuel, program._fuel_before = fuel, 0
         if fuel is not None or store.engine.config.consume_fuel:
             store.set_fuel(_FUEL_MAX if fuel is None else fuel)
@@ -641,7 +648,7 @@ class Sandbox(WasmtimeResource):
     def close(self) -> None:
         """Let go of the module. What runs goes on."""
         self._prepared.close()
-        self._prepared_to_inherit = self._imports = None
+        self._imports = None
 
     def __repr__(self) -> str:
         return f"<Sandbox {self._name}{'' if self.is_valid else ' closed'}>"
@@ -661,6 +668,8 @@ def run_wasi(
     memory: int | None = MEMORY,
     fuel: int | None = None,
     max_output: int | None = MAX_OUTPUT,
+    max_written: int | None = MAX_WRITTEN,
+    max_created: int | None = MAX_CREATED,
     max_module_size: int | None = MAX_MODULE_SIZE,
     compile_timeout: float | EllipsisType | None = ...,
     compile_memory: int | EllipsisType | None = ...,
@@ -693,15 +702,18 @@ def run_wasi(
             ``pathlib.Path``, an open file, or a callable that takes bytes.
         stderr: The same for errors.
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
-            They are read-only unless marked with `rw`.
-        timeout: Seconds that it may run, 60 by default, waiting for an inherited input included; ``None`` is
-            no limit.
+            They are read-only unless marked with `rw`. Links below a folder that is writable here are not
+            followed in the paths of streams and mounts: an earlier program may have left them.
+        timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts. Compiling has a
+            limit of its own, ``compile_timeout``. ``None`` is no limit.
         memory: Bytes that its memory and its heap of references may take, 1 GiB by default, half for each
-            if it has both; ``None`` is no limit. Growing beyond gives the program -1, and
-            raises nothing here: what it makes of that is its own.
+            if it has both; ``None`` is no limit. Growing beyond gives the program -1 and raises nothing here.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
         max_output: Bytes of each of ``stdout`` and ``stderr`` that are taken, 16 MiB by default: the rest is
             dropped, the program runs on, and ``truncated`` tells. ``None`` is no limit.
+        max_written: Bytes that it may write to files in ``mounts``, 1 GiB by default; ``None`` is no limit.
+        max_created: Files, folders and links that it may create in ``mounts``, 10,000 by default; ``None``
+            is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
             says: by default 60, and 10 more for each MiB of the module. ``None`` is no limit.
@@ -728,7 +740,9 @@ def run_wasi(
         LinkError: It imports what is neither WASI nor in ``imports``.
         MisuseError: It is no program, or its engine cannot do what is asked for.
         OSError: The file cannot be read.
-        WasmtimeError: A folder or file cannot be opened.
+        ValueError: If a path for the program or a stream names a pipe or a device other than ``/dev/null``,
+            or a writable mount holds the code cache; or a limit is out of range.
+        WasmtimeError: A folder or file cannot be opened, or is reached by a link below a writable mount.
         BaseException: Whatever a callable or file for its output, or a function in ``imports``, raised.
     """
     sandbox = Sandbox(
@@ -738,6 +752,8 @@ def run_wasi(
         memory=memory,
         fuel=fuel,
         max_output=max_output,
+        max_written=max_written,
+        max_created=max_created,
         max_module_size=max_module_size,
         compile_timeout=compile_timeout,
         compile_memory=compile_memory,
@@ -765,13 +781,27 @@ _engines: dict[WasmConfig, WasmEngine] = {}
 def _engine_for(config: WasmConfig) -> WasmEngine:
     """The engine of all sandboxes with ``config``. Pools belong to one sandbox, and go with it."""
     if config.pooling_allocation_strategy is not None:
-        return WasmEngine(config)
+        return _check_details(WasmEngine(config))
     engine = _engines.get(config)
     if engine is not None and not engine.is_valid:  # somebody closed it, who had it from a module
         _engines.pop(config, None)
         engine = None
     # No lock: a finalizer could come here while it is held, and a forked child never get it.
-    return _engines.setdefault(config, WasmEngine(config)) if engine is None else engine
+    return _engines.setdefault(config, _check_details(WasmEngine(config))) if engine is None else engine
+
+
+def _check_details(engine: WasmEngine) -> WasmEngine:
+    """Return ``engine`` itself.
+
+    Raises:
+        WasmtimeError: The environment makes it show a guest's debugging information, which has no limit.
+    """
+    if engine._backtrace_details:
+        raise WasmtimeError(
+            "WASMTIME_BACKTRACE_DETAILS: sandboxes refuse an engine that was made while this environment "
+            "variable was 1, since a guest's debugging information could fill memory: unset it before"
+        )
+    return engine
 
 
 def _read(program: Any, max_size: int | None) -> bytes:
@@ -788,12 +818,12 @@ def _read(program: Any, max_size: int | None) -> bytes:
 
         program = Path(program)
     if isinstance(program, os.PathLike):
-        _check_size(os.stat(program).st_size, max_size)
+        content = read_content(program, max_size)
     elif isinstance(program, (bytes, bytearray, memoryview)):
         _check_size(len(program), max_size)
+        content = read_content(program)
     else:
         raise TypeError(f"program: expected a path, bytes or a WasmModule, got {type(program).__name__}")
-    content = read_content(program)
     _check_size(len(content), max_size)
     return content
 

@@ -68,7 +68,7 @@ class SandboxLease(SandboxInstance):
         self._lent = self._last = None
         self._was_trapped = False
         self._store, self._instance = store, program._instance
-        self._waiter, self._timeout = program._waiter, program._timeout
+        self._timeout = program._timeout
         self._duration, self._exit_code = 0.0, None
         # What others printed and used is theirs.
         self._captured, self._outputs = program._captured, {}
@@ -188,8 +188,7 @@ class SandboxPool(WasmtimeResource):
     store was closed, or is still in use; if it was used ``max_uses`` times; or if the pool is full or closed.
     What the ``with`` block itself raises is no reason, and comes out unchanged.
 
-    A forked child begins with none of the instances that were idle, and starts its own. Where WASI ran before
-    the fork it cannot: `ForkError`.
+    A forked child begins with none of the instances that were idle, and starts its own.
     """
 
     __slots__ = ("__weakref__", "_args", "_closed", "_idle", "_lock", "_max_idle", "_max_uses", "_sandbox",

@@ -74,9 +74,8 @@ class WasmSharedMemory(MemoryAccess, AbstractMemory):
     @classmethod
     def _wrap(cls, engine: WasmEngine, pointer: Any) -> WasmSharedMemory:
         """The memory behind a ``wasmtime_sharedmemory_t *``, which is taken over."""
-        c_type = lib.wasmtime_sharedmemory_type(pointer)
+        c_type = ffi.gc(lib.wasmtime_sharedmemory_type(pointer), lib.wasm_memorytype_delete)
         memory_type = memorytype(c_type)
-        lib.wasm_memorytype_delete(c_type)
         self = cls.__new__(cls)
         self._adopt(engine, pointer, memory_type)
         return self

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import operator
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import _fast  # noqa: F401  a store is entered through the accelerator, which has its rare work from there
 from ._abstract import AbstractStore
 from ._binary import ModuleShape
 from ._core import StoreCore
-from ._deadline import StoreDeadline
+from ._deadline import StoreDeadline, check_epochs, nanoseconds
 from ._exact import exact
 from ._failure import check
 from ._lowlevel import ffi, lib
-from ._process import start_wasi, wasi_is_gone
 from ._profile import StoreProfile
 from ._record import Record
 from .engine import WasmEngine, check_engine
-from .errors import WasmtimeError
+from .errors import StoreBusyError, WasmtimeError
 from .module import WasmModule, check_module
 from .wasi import WasiConfig, WasiStreams
 
@@ -67,6 +66,10 @@ class StoreLimits(Record):
         instances: Instances in the store.
         tables: Tables in the store: those of its instances, and those that Python made.
         memories: Linear memories in the store: those of its instances, and those that Python made.
+        timeout: Seconds that each outermost call into the store may take, whichever way it is made, and
+            whatever it waits for: `WasmTimeout` ends it then. Start functions count, compiling does not. A
+            ``timeout=`` of the call, or a `WasmStore.deadline` that is in force when it begins, is in its
+            place.
     """
 
     memory_size: int | None = None
@@ -74,6 +77,7 @@ class StoreLimits(Record):
     instances: int | None = None
     tables: int | None = None
     memories: int | None = None
+    timeout: float | None = None
 
     def worst_case(self, *, max_output: int | None = 0, heap: bool = True) -> int | None:
         """Return the bytes of host memory that WebAssembly in a store with these limits may take at most.
@@ -103,6 +107,11 @@ class StoreLimits(Record):
         return (memories + heap) * size + moved + tables * elements * _ELEMENT + 2 * 2 * max_output
 
     def _check(self) -> None:
+        if self.timeout is not None:
+            if isinstance(self.timeout, bool) or not isinstance(self.timeout, (int, float)):
+                raise TypeError(f"timeout: expected a number of seconds or None, got {self.timeout!r}")
+            if not self.timeout > 0:  # nor is it NaN
+                raise ValueError(f"timeout: expected more than 0 seconds or None, got {self.timeout!r}")
         for name in ("memory_size", "table_elements", "instances", "tables", "memories"):
             value = getattr(self, name)
             if value is not None and not (
@@ -152,7 +161,8 @@ class WasmStore(AbstractStore):
 
     Raises:
         TypeError: An argument is of the wrong type.
-        WasmtimeError: The WASI configuration cannot be met: a folder or file is missing.
+        WasmtimeError: The WASI configuration cannot be met: a folder or file is missing. Or `limits` has a
+            timeout, and the engine has no epochs.
 
     C API: ``wasmtime_store_new``, ``wasmtime_store_context``, ``wasmtime_store_limiter``,
     ``wasmtime_store_delete``.
@@ -161,6 +171,7 @@ class WasmStore(AbstractStore):
     _core: Any = StoreCore()  # one that admits nobody, until it is initialised
     _engine: WasmEngine
     _wasi: WasiStreams | None = None
+    _writable_folders: Sequence[str] = ()  # by WASI programs
     _limits: StoreLimits | None = None
     _stand_ins = 0  # instances that stand for what Python made: see `_counting`
     _keeps_gil = False
@@ -170,7 +181,6 @@ class WasmStore(AbstractStore):
     _with_tables: list[tuple[bytes, ModuleShape, list[Any]]]  # instances that export tables: see `caller`
 
     data: Any
-    _waiter: Any = None  # what waits for its program: `Sandbox` sets it
     """Any object that the program keeps with the store."""
 
     def __init__(
@@ -184,8 +194,11 @@ class WasmStore(AbstractStore):
             raise TypeError("this WasmStore was initialised already")
         if type(engine) is not WasmEngine:  # the fast way: it is
             check_engine(engine)
-        if limits is not None and not isinstance(limits, StoreLimits):
-            raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
+        if limits is not None:
+            if not isinstance(limits, StoreLimits):
+                raise TypeError(f"limits: expected a StoreLimits, got {limits!r}")
+            if limits.timeout is not None:
+                check_epochs(engine)
         self._engine = engine
         self.data = data
         core, handle = StoreCore(), engine._handle
@@ -202,6 +215,8 @@ class WasmStore(AbstractStore):
         if limits is not None:
             self._limits = limits
             self._core.limit(limits._as_arguments())
+            if limits.timeout is not None:
+                self._core.set_call_limit(nanoseconds(limits.timeout))
         if wasi is not None:
             self.set_wasi(wasi)
 
@@ -214,11 +229,9 @@ class WasmStore(AbstractStore):
         """Let WASI programs in this store see what ``wasi`` says, and start their streams anew.
 
         Raises:
-            TypeError: It is no `WasiConfig`.
-            ForkError: WASI ran before this process was forked, so that it cannot run here.
-            WasmtimeError: A folder or file cannot be opened.
-
-        C API: ``wasmtime_context_set_wasi``.
+            TypeError: If ``wasi`` is not a `WasiConfig`.
+            StoreBusyError: If a call is running in the store.
+            WasmtimeError: If a folder or file cannot be opened.
         """
         if not isinstance(wasi, WasiConfig):
             raise TypeError(f"wasi: expected a WasiConfig, got {wasi!r}")
@@ -226,15 +239,21 @@ class WasmStore(AbstractStore):
             raise WasmtimeError(
                 "this store has functions that keep the GIL, and WASI could wait: see typed()"
             )
-        if wasi_is_gone() or isinstance(wasi.stdin, os.PathLike):  # the second starts threads at once
-            start_wasi()
         streams = WasiStreams(wasi)
-        with self._core as context:
-            check(lib.wasmtime_context_set_wasi(context, streams.take_config()))
-            self._wasi = streams
-            self._core.runs_wasi |= isinstance(wasi.stdin, os.PathLike)
-            self._core.needs_threads |= streams.may_need_threads
+        with self._core:
+            if self._core.depth > 1:
+                raise StoreBusyError(f"set_wasi: a call is running in store {self._core.number}")
+            streams.give_to(self._core)
+            self._wasi, self._writable_folders = streams, wasi._writable_folders()
             self._core.on_leave = streams.drain
+
+    @property
+    def exceeded_limits(self) -> tuple[str, ...]:
+        """Which limits of `WasiConfig` refused something to the program: ``"max_descriptors"`` and so on.
+
+        ``"RLIMIT_NOFILE"`` is among them if the process itself has too few file descriptors left.
+        """
+        return () if self._wasi is None else self._wasi.exceeded
 
     @property
     def truncated_output(self) -> tuple[str, ...]:
@@ -324,15 +343,28 @@ class WasmStore(AbstractStore):
 
     # ---- Time
 
-    def deadline(self, seconds: float) -> StoreDeadline:
+    def deadline(self, seconds: float | None) -> StoreDeadline:
         """Give the calls in a ``with`` block ``seconds`` of time in all, by the clock on the wall.
 
-        WebAssembly that runs in this store when they are over ends in `WasmTimeout`, and so does what is
-        called later in the block. Other stores of the engine go on, and this one can be used further. Of
-        blocks inside of one another, the one that ends first counts.
+        A call into this store that runs when they are over ends in `WasmTimeout`, and so does each that is
+        made later in the block. Other stores of the engine go on, and this one can be used further. Compiling
+        is not a call: `compile_timeout` of a `Sandbox` bounds it.
 
-        The time is looked at every 10 milliseconds while WebAssembly runs. Where a host function works, or
-        where WASI or ``memory.atomic.wait`` waits, the call ends when they return.
+        Blocks nest: the one that ends first counts. An outermost call that begins in a block has the block's
+        limit instead of the store's own, `StoreLimits.timeout`, even if the block's is longer. ``None`` sets no
+        limit and only lifts the store's own. Inside a running call, a limit can only shorten the time that is
+        left.
+
+        The limits of all calls that run on a thread apply. If a host function calls into another store, that
+        call ends when the outer one must end, and an interruption of the outer one interrupts it.
+
+        WebAssembly checks the time every 10 milliseconds: at the start of a function, at the start of each
+        iteration of a loop, in bulk operations, and while WASI waits. The time is also checked when a host
+        function begins, when it returns, and when the outermost call returns. There the limit wins over a
+        result and over an exit code, but not over an exception that a host function raised. Nothing interrupts
+        a host function, or ``memory.atomic.wait``: the call ends when it returns. Code of an engine without
+        epochs checks the limits of outer calls only when its host functions begin and return, and when it
+        returns itself.
 
         >>> import wasmtime_rt as w
         >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))
@@ -346,12 +378,12 @@ class WasmStore(AbstractStore):
         Calls take ``timeout=`` for the same: ``instance.exports.spin(timeout=0.05)``.
 
         Args:
-            seconds: How many seconds from when the block is entered.
+            seconds: How many seconds from when the block is entered, or ``None``.
 
         Raises:
-            TypeError: It is no number.
-            ValueError: It is less than 0.
-            WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
+            TypeError: If `seconds` is not a number or ``None``.
+            ValueError: If `seconds` is less than 0.
+            WasmtimeError: If the engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
             StoreClosedError: The store was closed: when the block is entered.
 
         C API: ``wasmtime_store_epoch_deadline_callback``, ``wasmtime_engine_increment_epoch``.
@@ -361,12 +393,14 @@ class WasmStore(AbstractStore):
     def interrupt(self) -> bool:
         """End the call that is running in this store: it raises `WasmInterrupted`.
 
-        May be called from any thread, from a signal handler, and from a host function. Where a host function
-        works, or where WASI or ``memory.atomic.wait`` waits, the call ends when they return (what sleeps in a
-        `Sandbox` is woken); calls that are inside of one another all end. The store can be used further.
+        May be called from any thread, from a signal handler, and from a host function. Nothing interrupts a
+        host function, or ``memory.atomic.wait``: the call ends when it returns. What WASI waits for is
+        interrupted. Nested calls into this store all end, and so do calls into other stores that they made.
+        The store can be used further.
 
         Returns:
-            Whether a call was running. Where none was, this does nothing: the next one runs.
+            Whether a call was running, which ends then: it returns no result. If no call was running, this
+            does nothing: the next one runs.
 
         Raises:
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``.
@@ -378,10 +412,6 @@ class WasmStore(AbstractStore):
                 "interruption needs an engine with epochs: WasmConfig(epoch_interruption=True)"
             )
         return bool(self._core.interrupt())
-
-    def _is_interrupted(self) -> bool:
-        """Whether `interrupt` is to end the call that is running: for host functions, inside of it."""
-        return self._engine._has_epochs and bool(lib.wrt_epochs_is_interrupted(self._core.epochs))
 
     # ---- Profiles
 
@@ -416,8 +446,10 @@ class WasmStore(AbstractStore):
             WasmtimeError: The engine has no epochs: it needs ``WasmConfig(epoch_interruption=True)``; or
                 another profile of this store is running.
             WrongEngineError: A module was compiled by another engine.
-            ValueError: The interval is out of range.
-            OSError: The file cannot be written.
+            ValueError: The interval is out of range, or ``path`` names a pipe or a device other than
+                ``/dev/null``.
+            OSError: The file cannot be written, or a link leads to it from a folder that the store's
+                programs may write.
 
         C API: ``wasmtime_guestprofiler_*``, ``wasmtime_store_epoch_deadline_callback``.
         """
@@ -462,14 +494,18 @@ class WasmStore(AbstractStore):
         self._core.close()
         if self._wasi is not None:
             self._wasi.finish()
+            self._wasi.let_go()
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None, /
     ) -> None:
         # Nothing may mask the block's own exception: what is in use is freed when it no longer is.
         self._core.close_later()
-        if exc is None and self._wasi is not None:
-            self._wasi.finish()
+        if self._wasi is not None:
+            if exc is None:
+                self._wasi.finish()
+            if not self._core.depth:
+                self._wasi.let_go()
 
     def __repr__(self) -> str:
         return f"<WasmStore {self._core.number}{'' if self.is_valid else ' closed'}>"

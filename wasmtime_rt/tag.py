@@ -90,9 +90,8 @@ def _from_c(store: WasmStore, context: Any, root: Any) -> WasmException:
     """The Python exception for a borrowed ``wasmtime_exnref_t *``."""
     handle = ffi.new("wasmtime_tag_t *")
     check(lib.wasmtime_exnref_tag(context, root, handle))
-    c_type = lib.wasmtime_tag_type(context, handle)
+    c_type = ffi.gc(lib.wasmtime_tag_type(context, handle), lib.wasm_tagtype_delete)
     tag_type = WasmTagType(functype(lib.wasm_tagtype_functype(c_type), store._core.engine))
-    lib.wasm_tagtype_delete(c_type)
     payload = []
     for i in range(lib.wasmtime_exnref_field_count(context, root)):
         val = new_val()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 from ._abstract import WasmtimeType
 from ._exact import exact
 from ._record import Record
+from ._text import quoted, shown_name
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -426,6 +427,21 @@ class WasmLimits(Record):
         return str(self.min) if self.max is None else f"{self.min} {self.max}"
 
 
+#: Characters of the parameters in the text of a function type, about; and of the results.
+_SPELLED_SIZE = 512
+
+
+def _spelled(valtypes: tuple[WasmValType, ...]) -> str:
+    words: list[str] = []
+    size = 0
+    for valtype in valtypes:
+        if size > _SPELLED_SIZE:  # each may be a function type again, so that spelling takes time
+            return f"{' '.join(words)} and {len(valtypes) - len(words)} more"
+        words.append(str(valtype))
+        size += len(words[-1]) + 1
+    return " ".join(words)
+
+
 class WasmFuncType(Record, WasmtimeType):
     """A function's signature.
 
@@ -466,8 +482,8 @@ class WasmFuncType(Record, WasmtimeType):
         )
 
     def __str__(self) -> str:
-        params = f" (param {' '.join(map(str, self.params))})" if self.params else ""
-        results = f" (result {' '.join(map(str, self.results))})" if self.results else ""
+        params = f" (param {_spelled(self.params)})" if self.params else ""
+        results = f" (result {_spelled(self.results)})" if self.results else ""
         return f"(func{params}{results})"
 
 
@@ -638,7 +654,7 @@ class WasmImportType(Record, WasmtimeType):
     type: WasmExternType
 
     def __str__(self) -> str:
-        return f'(import "{self.module}" "{self.name}" {self.type})'
+        return f"(import {quoted(self.module, self.name)} {self.type})"
 
 
 class WasmExportType(Record, WasmtimeType):
@@ -655,4 +671,4 @@ class WasmExportType(Record, WasmtimeType):
     type: WasmExternType
 
     def __str__(self) -> str:
-        return f'(export "{self.name}" {self.type})'
+        return f'(export "{shown_name(self.name)}" {self.type})'

@@ -1,7 +1,7 @@
 """WASI: what a program may see of the world. Nothing is inherited unless asked for.
 
-Streams that Python reads or writes go through sinks in C: the engine writes on threads of its own,
-which never enter Python. What they hold is handed over when the call that wrote it ends.
+C code answers the program without Python: see ``_native/wasi``. What the program writes for Python is kept
+there, and handed over when the call that wrote it ends.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Protocol, Union
 
+from ._cache_folder import check_mount
 from ._exact import exact_bytes, utf8
-from ._lowlevel import NULL, ffi, lib, own, owning
+from ._host_files import open_folder, open_input, open_output
+from ._lowlevel import NULL, address_of, ffi, lib, own, owning
 from ._record import Record
 from .errors import WasmtimeError
 
@@ -52,7 +54,8 @@ def rw(path: str | os.PathLike[str]) -> WritableDir:
     """Mark a folder of the host as writable, for the ``preopens`` of a `WasiConfig`.
 
     The program does not get out of it, but may leave symbolic links in it that lead out: whoever reads what
-    it left should not follow them.
+    it left should not follow them. It must not hold what the host executes or trusts: the code cache, which
+    is refused, but also programs, start-up files, virtual environments, or a ``.git``.
     """
     return WritableDir(os.fspath(path))
 
@@ -61,8 +64,25 @@ HostDir = Union[str, "os.PathLike[str]", WritableDir]
 Input = Union[bytes, bytearray, memoryview, str, "os.PathLike[str]", BinaryReader, None]
 Output = Union[str, "os.PathLike[str]", BinaryWriter, TextWriter, Callable[[bytes], object], None]
 
-_STREAMS = ("stdout", "stderr")
-_NO_LIMIT = 2**64 - 1
+_OUTPUTS = ((1, "stdout"), (2, "stderr"))
+#: What limits files, in the order of ``WRT_FILES_HIT_*`` in ``files.h``.
+_LIMITS = ("max_descriptors", "RLIMIT_NOFILE", "max_written", "max_created")
+#: Seconds of the coarsest clock.
+_COARSEST = 3600
+
+
+def _no_limit(limit: int | None) -> int:
+    return 2**64 - 1 if limit is None else limit
+
+
+def _check_int(name: str, value: object, least: int, end: int, *, optional: bool = False) -> None:
+    if optional and value is None:
+        return
+    wanted = f"{name}: expected {'None or ' if optional else ''}{least} <= {name} < {end}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{wanted}, got {value!r}")
+    if not least <= value < end:
+        raise ValueError(f"{wanted}, got {value}")
 
 
 def _text(value: object, what: str) -> bytes:
@@ -109,6 +129,16 @@ class WasiConfig(Record):
         max_output: Bytes that each of ``stdout`` and ``stderr`` may come to in a store: the rest is dropped,
             the program goes on, and `WasmStore.truncated_output` tells. ``None`` is no limit. What is
             inherited is not limited.
+        max_descriptors: File descriptors that the program may have open at once, the three streams and the
+            folders included. One more is refused with ``EMFILE``, and so is one that would leave the process
+            fewer than 64, or a quarter of what it may open.
+        max_written: Bytes that the program may write to files in ``preopens``, and bytes by which it may make
+            them larger. More is refused with ``EDQUOT``. ``None`` is no limit.
+        max_created: Files, folders and links that the program may create in ``preopens``. More is refused
+            with ``EDQUOT``. Removing them does not allow more. ``None`` is no limit.
+        clock_resolution: Seconds to which the clocks are rounded down; 0 is as fine as the system's.
+        random_seed: A number below 2**64 from which all random bytes follow, the same in every run;
+            ``None`` is random bytes of the system.
         inherit_network: Whether components may use the network of this process. Modules have no sockets.
         allow_ip_name_lookup: Whether components may ask for the addresses of host names.
 
@@ -116,8 +146,7 @@ class WasiConfig(Record):
         TypeError: A field is of the wrong type.
         ValueError: Text with a NUL character, or that UTF-8 cannot hold; a limit out of range.
 
-    C API: ``wasi_config_new`` and its setters. Arguments and environment are copied where they are inherited:
-    the engine's own way ends the process where something is not UTF-8.
+    `WasmStore.exceeded_limits` names the limits that refused something.
     """
 
     argv: Sequence[str] | str = ()
@@ -127,6 +156,11 @@ class WasiConfig(Record):
     stderr: Output = None
     preopens: Mapping[str, HostDir] = MappingProxyType({})
     max_output: int | None = None
+    max_descriptors: int = 64
+    max_written: int | None = None
+    max_created: int | None = None
+    clock_resolution: float = 0
+    random_seed: int | None = None
     inherit_network: bool = False
     allow_ip_name_lookup: bool = False
 
@@ -152,16 +186,23 @@ class WasiConfig(Record):
             _text(guest, "folder of the guest")
             _path(host.path if isinstance(host, WritableDir) else host, f"folder of the guest {guest!r}")
         self._check_input(self.stdin)
-        for stream in _STREAMS:
+        for _, stream in _OUTPUTS:
             self._check_output(stream, getattr(self, stream))
-        limit = self.max_output
-        if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int)):
-            raise TypeError(f"max_output: expected an int or None, got {limit!r}")
-        if limit is not None and not 0 <= limit < 2**63:
-            raise ValueError(f"max_output: expected None or 0 <= max_output < 2**63, got {limit}")
+        for name in ("max_output", "max_written", "max_created"):
+            _check_int(name, getattr(self, name), 0, 2**63, optional=True)
+        _check_int("max_descriptors", self.max_descriptors, 3, 2**20)
+        _check_int("random_seed", self.random_seed, 0, 2**64, optional=True)
+        self._check_resolution(self.clock_resolution)
         for flag in ("inherit_network", "allow_ip_name_lookup"):
             if not isinstance(getattr(self, flag), bool):
                 raise TypeError(f"{flag}: expected a bool, got {getattr(self, flag)!r}")
+
+    @staticmethod
+    def _check_resolution(seconds: float) -> None:
+        if isinstance(seconds, bool) or not isinstance(seconds, (int, float)):
+            raise TypeError(f"clock_resolution: expected a number of seconds, got {seconds!r}")
+        if not 0 <= seconds <= _COARSEST:
+            raise ValueError(f"clock_resolution: expected 0 to {_COARSEST} seconds, got {seconds!r}")
 
     @staticmethod
     def _check_input(source: Input) -> None:
@@ -187,6 +228,9 @@ class WasiConfig(Record):
 
     def _arguments(self) -> Sequence[str]:
         return sys.argv if self.argv == "inherit" else self.argv
+
+    def _writable_folders(self) -> list[str]:
+        return [host.path for host in self.preopens.values() if isinstance(host, WritableDir)]
 
     def _variables(self) -> Mapping[str, str]:
         env = self.env
@@ -221,114 +265,139 @@ def _nothing() -> None:
 
 
 class WasiStreams:
-    """A `WasiConfig` made real for one store: the C configuration, and the sinks that Python drains."""
+    """A `WasiConfig` made real for one store: what C answers the program with, and the output for Python."""
 
     def __init__(self, config: WasiConfig) -> None:
-        self._writers: list[tuple[Any, Callable[[bytes], object], Callable[[], object]]] = []
-        self._sinks: dict[str, Any] = {}
-        self._limit = config.max_output
-        #: Whether the engine may start a thread in the middle of a call: see `_process.check_threads`.
-        self.may_need_threads = (
-            bool(config.preopens) or config.stdin == "inherit" or isinstance(config.stdin, os.PathLike)
+        self._writers: list[tuple[int, Callable[[bytes], object], Callable[[], object]]] = []
+        self._below = config._writable_folders()
+        options = ffi.new(
+            "wrt_wasi_options_t *",
+            {
+                "max_output": _no_limit(config.max_output),
+                "max_written": _no_limit(config.max_written),
+                "max_created": _no_limit(config.max_created),
+                "max_descriptors": config.max_descriptors,
+                "clock_resolution": max(round(config.clock_resolution * 1e9), 1),
+                "seeded": config.random_seed is not None,
+                "seed": config.random_seed or 0,
+            },
         )
-        self._config = ffi.gc(lib.wasi_config_new(), lib.wasi_config_delete)
+        made = lib.wrt_wasi_new(options)
+        if made == NULL:
+            raise MemoryError
+        self._owner: Any = own(made, "wrt_wasi_delete")
+        self._wasi: Any = owning(made, self._owner)
         self._set_strings(config)
         self._set_input(config.stdin)
-        for name in _STREAMS:
-            self._set_output(name, getattr(config, name))
+        for stream, name in _OUTPUTS:
+            self._set_output(stream, name, getattr(config, name))
         for guest, host in config.preopens.items():
-            self._preopen(guest, host)
-        if config.inherit_network:
-            lib.wasi_config_inherit_network(self._config)
-        if config.allow_ip_name_lookup:
-            lib.wasi_config_allow_ip_name_lookup(self._config, True)
+            self._mount(guest, host)
 
-    def take_config(self) -> Any:
-        """The ``wasi_config_t *``, for a store to consume."""
-        config, self._config = self._config, None
-        ffi.gc(config, None)  # the store's now
-        return config
+    def give_to(self, core: Any) -> None:
+        """Let functions of WASI in the store with the guard ``core`` use it. Inside the guard."""
+        core.set_wasi(address_of(self._wasi), self._owner)
 
     def _set_strings(self, config: WasiConfig) -> None:
-        def strings(values: Any, what: str) -> tuple[Any, list[Any]]:
-            held = [ffi.new("char[]", _text(value, what)) for value in values]
-            return ffi.new("const char *[]", held or 1), held
-
         variables = list(config._variables().items())  # while another thread may change what is inherited
-        argv, held_argv = strings(config._arguments(), "argv")
-        names, held_names = strings((name for name, _ in variables), "env")
-        values, _held_values = strings((value for _, value in variables), "env")
-        if not lib.wasi_config_set_argv(self._config, len(held_argv), argv):
-            raise WasmtimeError("argv: the engine refuses it")
-        if not lib.wasi_config_set_env(self._config, len(held_names), names, values):
-            raise WasmtimeError("env: the engine refuses it")
+        arguments = [_text(argument, "argv") for argument in config._arguments()]
+        settings = [_text(name, "env") + b"=" + _text(value, "env") for name, value in variables]
+        for strings, set_strings in (
+            (arguments, lib.wrt_wasi_set_arguments),
+            (settings, lib.wrt_wasi_set_environment),
+        ):
+            joined = b"".join(string + b"\0" for string in strings)
+            if not set_strings(self._wasi, joined, len(joined), len(strings)):
+                raise MemoryError
 
     def _set_input(self, source: Any) -> None:
         if source is None or (isinstance(source, str) and source == "null"):
             return
         if isinstance(source, str):
-            lib.wasi_config_inherit_stdin(self._config)
+            lib.wrt_wasi_inherit(self._wasi, 0)
         elif isinstance(source, os.PathLike):
-            if not lib.wasi_config_set_stdin_file(self._config, _path(source, "stdin")):
-                raise WasmtimeError(f"stdin: {os.fspath(source)!r} cannot be read")
+            try:
+                opened = open_input(source, "stdin", self._below)
+            except OSError as problem:
+                raise WasmtimeError(f"stdin: {os.fspath(source)!r} cannot be read: {problem}") from None
+            lib.wrt_wasi_file(self._wasi, 0, opened)
         else:
             data = source.read() if hasattr(source, "read") else source
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"stdin: expected a file that gives bytes, got {type(data).__name__} from it")
-            content, given = ffi.new("wasm_byte_vec_t *"), exact_bytes(data)
-            lib.wasm_byte_vec_new(content, len(given), given)
-            lib.wasi_config_set_stdin_bytes(self._config, content)
+            given = exact_bytes(data)
+            if not lib.wrt_wasi_input(self._wasi, given, len(given)):
+                raise MemoryError
 
-    def _set_output(self, name: str, output: Any) -> None:
+    def _set_output(self, stream: int, name: str, output: Any) -> None:
         if output is None or (isinstance(output, str) and output == "null"):
             return
         if isinstance(output, str):
-            getattr(lib, f"wasi_config_inherit_{name}")(self._config)
-        elif not isinstance(output, os.PathLike):
-            self._writers.append((self._sink(name, -1), *_writer(output)))
-        elif self._limit is None:
-            if not getattr(lib, f"wasi_config_set_{name}_file")(self._config, _path(output, name)):
-                raise WasmtimeError(f"{name}: {os.fspath(output)!r} cannot be written")
-        else:
+            lib.wrt_wasi_inherit(self._wasi, stream)
+        elif isinstance(output, os.PathLike):
             try:
-                self._sink(name, os.open(output, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666))
+                opened = open_output(output, name, self._below)
             except OSError as problem:
                 raise WasmtimeError(f"{name}: {os.fspath(output)!r} cannot be written: {problem}") from None
+            lib.wrt_wasi_file(self._wasi, stream, opened)
+        else:
+            self._writers.append((stream, *_writer(output)))
+            lib.wrt_wasi_capture(self._wasi, stream)
 
-    def _sink(self, name: str, descriptor: int) -> Any:
-        made = lib.wrt_sink_new(descriptor, _NO_LIMIT if self._limit is None else self._limit)
-        if made == NULL:
-            raise MemoryError
-        sink = self._sinks[name] = owning(made, own(made, "wrt_sink_release"))
-        getattr(lib, f"wrt_sink_as_{name}")(sink, self._config)
-        return sink
-
-    def _preopen(self, guest: str, host: HostDir) -> None:
+    def _mount(self, guest: str, host: HostDir) -> None:
         writable = isinstance(host, WritableDir)
+        path = host.path if isinstance(host, WritableDir) else host
+        name = utf8(guest)
         where = f"folder of the guest {guest!r}"
-        path = _path(host.path if isinstance(host, WritableDir) else host, where)
-        if not lib.wasi_config_preopen_dir(self._config, path, utf8(guest), writable):
-            raise WasmtimeError(f"{where}: {path.decode()!r} is no folder that can be opened")
+        try:
+            opened = open_folder(path, self._below)
+        except OSError as problem:
+            raise WasmtimeError(
+                f"{where}: {os.fspath(path)!r} is no folder that can be opened: {problem}"
+            ) from None
+        try:
+            if writable:
+                check_mount(opened, os.fspath(path))
+            if lib.wrt_wasi_mount(self._wasi, name, len(name), opened, writable) != 0:
+                raise WasmtimeError(
+                    f"{where}: it cannot be opened: max_descriptors, or the file descriptors of this process "
+                    "(RLIMIT_NOFILE), are too few"
+                )
+        finally:
+            os.close(opened)
 
     @property
     def truncated(self) -> tuple[str, ...]:
         """The names of the streams that went beyond their limit."""
-        return tuple(name for name, sink in self._sinks.items() if lib.wrt_sink_truncated(sink))
+        wasi = self._wasi
+        if wasi is None:
+            return self._truncated
+        return tuple(name for stream, name in _OUTPUTS if lib.wrt_wasi_truncated(wasi, stream))
+
+    @property
+    def exceeded(self) -> tuple[str, ...]:
+        """The names of the limits that refused something to the program."""
+        wasi = self._wasi
+        if wasi is None:
+            return self._exceeded
+        hit = lib.wrt_wasi_limits_hit(wasi)
+        return tuple(name for i, name in enumerate(_LIMITS) if hit & 1 << i)
 
     def renew(self) -> None:
-        """Let the program write as much as at the start again."""
-        for sink in self._sinks.values():
-            lib.wrt_sink_renew(sink, _NO_LIMIT if self._limit is None else self._limit)
+        """Let the program write and create as much as at the start again."""
+        if (wasi := self._wasi) is not None:
+            lib.wrt_wasi_renew(wasi)
 
     def drain(self) -> None:
         """Hand over what the program has written. Runs in the guard, when a call ends.
 
         A writer that raises gets no more of what was written so far; the others get theirs first.
         """
+        wasi = self._wasi
         failed: BaseException | None = None
-        for sink, write, _ in self._writers:
+        for stream, write, _ in self._writers if wasi is not None else ():
             refused = False
-            while (taken := lib.wrt_sink_take(sink)) != NULL:
+            while (taken := lib.wrt_wasi_take(wasi, stream)) != NULL:
                 piece = ffi.gc(taken, lib.wrt_piece_free)
                 if refused:
                     continue
@@ -345,3 +414,8 @@ class WasiStreams:
         """Hand over what `drain` left: half a character that nothing followed."""
         for _, _, end in self._writers:
             end()
+
+    def let_go(self) -> None:
+        """Close the files and folders, once nothing runs in the store any more."""
+        self._truncated, self._exceeded = self.truncated, self.exceeded
+        self._wasi = self._owner = None

@@ -18,7 +18,9 @@ SIGNATURES = {
     "path_readlink": "iiiiii",
     "path_filestat_get": "iiiii",
     "poll_oneoff": "iiii",
+    "clock_res_get": "ii",
     "clock_time_get": "iIi",
+    "random_get": "ii",
 }
 
 

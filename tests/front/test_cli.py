@@ -1,9 +1,12 @@
 """The command line."""
 
+import hashlib
 import json
 import os
 import re
 import signal
+import stat
+import struct
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +26,17 @@ from front_programs import (
 )
 
 import wasmtime_rt
-from wasmtime_rt import WasmEngine, WasmModule, __version__, cli, engine_version, wat2wasm
+from wasmtime_rt import (
+    DeserializeError,
+    WasmConfig,
+    WasmEngine,
+    WasmModule,
+    __version__,
+    _stamp,
+    cli,
+    engine_version,
+    wat2wasm,
+)
 
 LIBRARY = """(module
     (func (export "add") (param i32 i64) (result i64) (i64.add (i64.extend_i32_s (local.get 0)) (local.get 1)))
@@ -286,24 +299,182 @@ def test_ctrl_c_ends_it(program, source):
 # ---- The other commands
 
 
-def test_compiled_modules_run(command, program, tmp_path):
+def test_machine_code_runs_only_if_it_is_asked_for(command, program, tmp_path):
     path = program(HELLO)
     status, out, _ = command("compile", path)
     assert (status, out.startswith(str(tmp_path / "program.cwasm"))) == (0, True)
-    assert command("run", str(tmp_path / "program.cwasm")) == (0, "hello\n", "oops\n")
+    for name in ("program.cwasm", "disguised.wasm"):
+        (tmp_path / name).write_bytes((tmp_path / "program.cwasm").read_bytes())
+        status, out, err = command("run", name)
+        assert (status, out, err.count("\n")) == (cli.CANNOT_RUN, "", 1)
+        assert "machine code, not WebAssembly: --precompiled runs it" in err
+        assert command("run", "--precompiled", name) == (0, "hello\n", "oops\n")
+        for words in (["bench", name, "f"], ["validate", name], ["compile", name], ["wat2wasm", name]):
+            assert command(*words)[0] == 1
+    status, _, err = command("run", "--precompiled", path)
+    assert (status, "this is WebAssembly" in err) == (cli.CANNOT_RUN, True)
+
+
+def test_compiled_modules_have_the_limits_that_they_were_compiled_with(command, program):
+    path = program(HELLO)
+    assert command("compile", path)[0] == 0
     assert command("compile", path, "-o", "b.cwasm", "--set", "epoch_interruption=true")[0] == 0
-    assert command("run", "--timeout", "30", "b.cwasm") == (0, "hello\n", "oops\n")
-    status, _, err = command("run", "--timeout", "30", "program.cwasm")
+    run = ("run", "--precompiled")
+    assert command(*run, "--timeout", "30", "b.cwasm") == (0, "hello\n", "oops\n")
+    status, _, err = command(*run, "--timeout", "30", "program.cwasm")
     assert (status, "--timeout needs a module compiled with --set epoch_interruption" in err) == (125, True)
     assert command("compile", path, "-o", "c.cwasm", "--set", "consume_fuel=true")[0] == 0
-    assert command("run", "c.cwasm") == (0, "hello\n", "oops\n")
-    assert command("run", "--fuel", "2", "c.cwasm")[0] == cli.TRAPPED
+    assert command(*run, "c.cwasm") == (0, "hello\n", "oops\n")
+    assert command(*run, "--fuel", "2", "c.cwasm")[0] == cli.TRAPPED
     assert (
-        "--fuel needs a module compiled with --set consume_fuel"
-        in command("run", "--fuel", "2", "b.cwasm")[2]
+        "--fuel needs a module compiled with --set consume_fuel" in command(*run, "--fuel", "2", "b.cwasm")[2]
     )
-    assert "compiled code (ELF)" in command("inspect", "b.cwasm")[2]
-    assert WasmModule.deserialize_file(WasmEngine(), tmp_path / "program.cwasm").exports
+
+
+def test_inspect_reads_only_the_trailer_of_a_compiled_module(command, program, tmp_path, monkeypatch):
+    assert command("compile", program(HELLO), "-o", "b.cwasm", "--set", "consume_fuel=true")[0] == 0
+    assert WasmModule.deserialize_file(
+        WasmEngine(WasmConfig(consume_fuel=True)), tmp_path / "b.cwasm"
+    ).exports
+    damaged = bytearray((tmp_path / "b.cwasm").read_bytes())
+    damaged[5000:6000] = bytes(1000)
+    (tmp_path / "b.cwasm").write_bytes(damaged)
+    monkeypatch.setattr(WasmModule, "_load", None)  # nothing may be loaded
+    status, out, err = command("inspect", "b.cwasm")
+    assert (status, err) == (0, "")
+    assert "a compiled module, which was not loaded" in out
+    assert re.search(rf"engine +Wasmtime {re.escape(engine_version)}", out)
+    assert re.search("consume_fuel +True", out)
+    told = json.loads(command("inspect", "--json", "b.cwasm")[1])
+    assert (told["kind"], told["settings"]) == ("compiled module", {"consume_fuel": "True"})
+    (tmp_path / "b.cwasm").write_bytes(damaged[:-1])
+    assert command("inspect", "b.cwasm")[0] == 1
+
+
+def test_names_in_a_trailer_are_harmless_on_a_terminal(command, tmp_path):
+    facts = {"engine": "\x1b[2J" + "x" * 5000, "settings": {"\x1b[0m": "\n" * 300}, "source": "y\r"}
+    (tmp_path / "a.cwasm").write_bytes(with_trailer(facts))
+    status, out, err = command("inspect", "a.cwasm")
+    assert (status, err) == (0, "")
+    assert not {"\x1b", "\r"} & set(out)
+    assert len(out) < 5000
+    for wrong in (
+        {"engine": 5},
+        {"settings": []},
+        {"settings": {"a": 5}},
+        {"settings": None},
+        {"source": {}},
+    ):
+        (tmp_path / "a.cwasm").write_bytes(with_trailer({**facts, **wrong}))
+        status, out, err = command("inspect", "a.cwasm")
+        assert (status, out) == (1, "")
+        assert "was not written by this package" in err
+        with pytest.raises(DeserializeError, match="was not written by this package"):
+            WasmModule.deserialize_file(WasmEngine(), tmp_path / "a.cwasm")
+
+
+def with_trailer(facts, content=b"\x7fELF" + bytes(100)):
+    """Compiled code with a forged record at its end."""
+    shape = {"imported_tables": [], "exported_tables": {}, "passed_on": {}}
+    written = json.dumps({**shape, **facts}).encode()
+    front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(written), _stamp._FORMAT)
+    end = hashlib.sha256(written + front).digest() + b"\x89wasmtime_rt\r\n\x1a\n"
+    return content + written + front + end
+
+
+# ---- Files
+
+
+@pytest.mark.parametrize("words", [["compile"], ["wat2wasm"]])
+def test_outputs_replace_links_and_are_written_whole(command, program, tmp_path, words):
+    path, outside = program(b"(module)", "a.wat"), tmp_path / "outside"
+    outside.write_text("mine")
+    (tmp_path / "link").symlink_to(outside)
+    assert command(*words, path, "-o", "link")[0] == 0
+    assert outside.read_text() == "mine"
+    assert not (tmp_path / "link").is_symlink()
+    assert (tmp_path / "link").stat().st_size
+    private = tmp_path / "private"
+    private.write_text("before")
+    private.chmod(0o600)
+    with private.open() as held:
+        assert command(*words, path, "-o", "private")[0] == 0
+        assert held.read() == "before"  # what is mapped or open stays as it is
+    assert private.stat().st_mode & 0o777 == 0o600
+    assert not [file for file in tmp_path.iterdir() if "writing" in file.name]
+
+
+def test_default_outputs_do_not_follow_links(command, program, tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    for name, words in (("a.cwasm", ["compile"]), ("a.wasm", ["wat2wasm"])):
+        (tmp_path / name).symlink_to(outside)
+        assert command(*words, program(b"(module)", "a.wat"))[0] == 0
+    assert outside.read_text() == "mine"
+
+
+def test_compiled_code_is_for_its_owner_to_write(command, program, tmp_path):
+    before = os.umask(0)
+    try:
+        assert command("compile", program(HELLO))[0] == 0
+        (tmp_path / "open.cwasm").touch(0o666)
+        assert command("compile", program(HELLO), "-o", "open.cwasm")[0] == 0
+    finally:
+        os.umask(before)
+    for name in ("program.cwasm", "open.cwasm"):
+        assert (tmp_path / name).stat().st_mode & 0o777 == 0o644
+
+
+def test_outputs_may_be_null_and_no_other_device(command, program, tmp_path):
+    path = program(HELLO)
+    assert command("compile", path, "-o", "/dev/null")[0] == 0
+    assert os.path.samestat(os.stat("/dev/null"), os.stat(os.devnull))
+    assert stat.S_ISCHR(os.lstat("/dev/null").st_mode)
+    os.mkfifo(tmp_path / "pipe")
+    for target in ("/dev/zero", "/dev/full", "pipe", str(tmp_path), f"{tmp_path}/"):
+        status, out, err = command("compile", path, "-o", target)
+        assert (status, out, err.count("\n")) == (1, "", 1)
+    assert stat.S_ISFIFO(os.lstat(tmp_path / "pipe").st_mode)
+
+
+@pytest.mark.parametrize("kind", ["/dev/zero", "pipe"])
+def test_inputs_that_never_end_are_refused(command, tmp_path, kind):
+    os.mkfifo(tmp_path / "pipe")
+    for words in (["run"], ["inspect"], ["validate"], ["compile"], ["wat2wasm"], ["run", "--precompiled"]):
+        status, out, err = command(*words, kind)
+        assert (status, out, err.count("\n")) == (cli.CANNOT_RUN if words[0] == "run" else 1, "", 1)
+        assert "expected a regular file or /dev/null" in err
+    status, _, err = command("bench", kind, "f")
+    assert (status, "expected a regular file" in err) == (1, True)
+
+
+def test_a_profile_does_not_follow_what_the_program_left(command, program, tmp_path):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "outside").write_text("mine")
+    (tmp_path / "shared" / "p.json").symlink_to("../outside")
+    options = ["--profile", "shared/p.json", "--dir", "shared::/s:rw"]
+    status, _, err = command("run", *options, program(HELLO))
+    assert (status, "which the program may write" in err) == (cli.CANNOT_RUN, True)
+    assert (tmp_path / "outside").read_text() == "mine"
+    (tmp_path / "shared" / "p.json").unlink()
+    assert command("run", *options, program(HELLO))[0] == 0
+    assert json.loads((tmp_path / "shared" / "p.json").read_text())["meta"]
+
+
+def test_two_folders_with_one_name_are_refused(command, program):
+    path = program(HELLO)
+    status, _, err = command("run", "--dir", ".::/x", "--dir", "..::/x:rw", path)
+    assert (status, "two folders have the name '/x'" in err) == (2, True)
+    assert command("run", "--dir", ".::/x", "--dir", ".::/y", path)[0] == 0
+    assert command("run", path)[0] == 0
+
+
+def test_info_tells_why_the_cache_is_not_used(command, tmp_path, monkeypatch):
+    (tmp_path / "shared").mkdir()
+    (tmp_path / "shared").chmod(0o777)
+    monkeypatch.setenv("WASMTIME_RT_CACHE", str(tmp_path / "shared" / "cache"))
+    told = json.loads(command("info", "--json")[1])
+    assert "other users may write this folder" in told["cache not used"]
 
 
 def test_settings_are_checked(command, program):

@@ -2,6 +2,7 @@
 
 import importlib
 import math
+import os
 import subprocess
 import sys
 import threading
@@ -60,6 +61,21 @@ def test_a_module_is_found(hook, write, suffix):
     assert front_gcd.__wasm_instance__.exports.gcd is front_gcd.gcd
     assert front_gcd.__wasm_module__.exports[0].name == "gcd"
     assert repr(front_gcd) == f"<module 'front_gcd' from {str(path)!r}>"
+
+
+def test_machine_code_and_pipes_are_not_imported(hook, write, tmp_path):
+    write("front_code.wat", "(module)").with_suffix(".wasm").write_bytes(
+        wasmtime_rt.WasmModule(WasmEngine(), GCD).serialize()
+    )
+    with pytest.raises(ImportError, match=r"front_code.wasm: not a WebAssembly module but compiled code"):
+        importlib.import_module("front_code")
+    os.mkfifo(tmp_path / "front_pipe.wasm")
+    with pytest.raises(ImportError, match="No module named 'front_pipe'"):
+        importlib.import_module("front_pipe")
+    path = write("front_large.wasm", "(module)")
+    os.truncate(path, 1 << 40)
+    with pytest.raises(ImportError, match="allowed are 1073741824"):
+        importlib.import_module("front_large")
 
 
 def test_binary_comes_before_text_and_python_before_both(hook, write):

@@ -1,6 +1,9 @@
 """The cache of compiled modules: what is found, what is not, and what is never trusted."""
 
+import grp
 import os
+import pwd
+import shutil
 import stat
 import subprocess
 import sys
@@ -13,11 +16,13 @@ import wasmtime_rt
 from wasmtime_rt import (
     CompileError,
     ModuleCache,
+    WasiConfig,
     WasmConfig,
     WasmEngine,
     WasmInstance,
     WasmModule,
     WasmStore,
+    rw,
     wat2wasm,
 )
 
@@ -142,13 +147,172 @@ def test_an_entry_with_something_else_inside_is_not_believed(engine, cache, comp
     assert len(compiled) == before + 1
 
 
-@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777])
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may give files away")
+OTHER_USER = 12345
+
+
+def unusable(engine, cache, why):
+    """Whether the cache is as good as an empty one, and says why."""
+    assert why in cache.problem
+    assert (len(cache), cache.size, cache.is_cached(engine, ANSWER)) == (0, 0, False)
+    assert answer(cache.load(engine, ANSWER)) == 42
+    cache.clear()
+    return True
+
+
+@pytest.mark.parametrize("mode", [0o720, 0o702, 0o777, 0o1777])
 def test_a_folder_that_others_may_write_is_not_used(engine, cache, compiled, mode):
     cache.load(engine, ANSWER)
+    assert cache.problem is None
     os.chmod(cache.folder, mode)
-    assert answer(cache.load(engine, ANSWER)) == 42
+    assert unusable(engine, cache, "other users may write this folder")
     assert len(compiled) == 2
-    assert not cache.is_cached(engine, ANSWER)
+    assert entries(cache)  # clear() left them
+
+
+@pytest.mark.parametrize("mode", [0o702, 0o777])
+def test_every_folder_above_counts(engine, tmp_path, mode):
+    cache = ModuleCache(tmp_path / "a" / "b" / "cache")
+    cache.load(engine, ANSWER)
+    for above in (tmp_path / "a" / "b", tmp_path / "a"):
+        above.chmod(mode)
+        assert unusable(engine, cache, f"'{above}'")
+        above.chmod(mode | stat.S_ISVTX)  # as /tmp
+        assert len(cache) == 1
+        above.chmod(0o700)
+        assert len(cache) == 1
+
+
+def test_nothing_is_made_where_others_may_write(engine, tmp_path):
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open").chmod(0o777)
+    assert unusable(engine, ModuleCache(tmp_path / "open" / "a" / "cache"), "other users may write")
+    assert list((tmp_path / "open").iterdir()) == []
+
+
+def test_looking_at_a_cache_makes_nothing(engine, cache):
+    assert (len(cache), cache.size, cache.problem, cache.is_cached(engine, ANSWER)) == (0, 0, None, False)
+    cache.clear()
+    assert not Path(cache.folder).parent.exists()
+
+
+def test_folders_that_are_made_are_private_whatever_the_umask(engine, cache):
+    before = os.umask(0)
+    try:
+        cache.load(engine, ANSWER)
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(path.stat().st_mode) for path in (Path(cache.folder).parent, only(cache))] == [
+        0o700,
+        0o600,
+    ]
+
+
+@as_root
+def test_what_belongs_to_another_user_is_not_used(engine, tmp_path, compiled):
+    cache = ModuleCache(tmp_path / "a" / "cache")
+    cache.load(engine, ANSWER)
+    entry = only(cache)
+    os.chown(entry, OTHER_USER, -1)
+    assert answer(cache.load(engine, ANSWER)) == 42
+    assert (len(compiled), only(cache).stat().st_uid) == (2, 0)  # replaced
+    for folder in (Path(cache.folder), tmp_path / "a"):  # as root's cache in the home of a user
+        os.chown(folder, OTHER_USER, -1)
+        assert unusable(engine, cache, f"it belongs to user {OTHER_USER}")
+        os.chown(folder, 0, -1)
+    assert len(cache) == 1
+
+
+def test_a_folder_of_the_users_own_group_counts_as_private(engine, tmp_path, monkeypatch):
+    cache = ModuleCache(tmp_path / "a" / "cache")
+    cache.load(engine, ANSWER)
+    (tmp_path / "a").chmod(0o770)
+    user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid((tmp_path / "a").stat().st_gid)
+    for members, usable in (([], True), ([user.pw_name], True), (["mallory"], False)):
+        known = grp.struct_group((user.pw_name, "x", user.pw_gid, members))
+        monkeypatch.setattr(grp, "getgrgid", lambda _, known=known: known)
+        assert (cache.problem is None) == (usable and group.gr_gid == user.pw_gid)
+    known = grp.struct_group(("users", "x", user.pw_gid, []))
+    monkeypatch.setattr(grp, "getgrgid", lambda _: known)
+    assert cache.problem is not None
+    os.chmod(cache.folder, 0o770)  # the cache itself is for its owner alone
+    monkeypatch.undo()
+    assert cache.problem is not None
+
+
+@as_root
+@pytest.mark.skipif(shutil.which("setfacl") is None, reason="needs setfacl")
+def test_an_access_control_list_counts(engine, tmp_path):
+    cache = ModuleCache(tmp_path / "a" / "cache")
+    cache.load(engine, ANSWER)
+    if subprocess.run(["setfacl", "-m", f"u:{OTHER_USER}:rwx", tmp_path / "a"], check=False).returncode:
+        pytest.skip("the file system has no access control lists")
+    assert "other users may write" in cache.problem
+
+
+def test_links_are_followed_if_all_on_the_way_is_private(engine, tmp_path, compiled):
+    (tmp_path / "real").mkdir(mode=0o700)
+    (tmp_path / "link").symlink_to("real")
+    (tmp_path / "far").symlink_to(tmp_path / "link" / "cache")
+    cache = ModuleCache(tmp_path / "link" / "cache")
+    cache.load(engine, ANSWER)
+    assert len(ModuleCache(tmp_path / "far")) == 1
+    (tmp_path / "real").chmod(0o777)
+    for path in ("link/cache", "far", "real/cache"):
+        assert unusable(engine, ModuleCache(tmp_path / path), "other users may write")
+    (tmp_path / "real").chmod(0o700)
+    (tmp_path / "loop").symlink_to("loop")
+    assert unusable(engine, ModuleCache(tmp_path / "loop"), "symbolic links")
+    assert unusable(engine, ModuleCache(f"/proc/self/cwd/{tmp_path}"), "/proc")
+
+
+@as_root
+def test_a_link_of_another_user_is_not_followed(engine, tmp_path):
+    (tmp_path / "sticky").mkdir()
+    (tmp_path / "sticky").chmod(0o1777)
+    (tmp_path / "mine").mkdir(mode=0o700)
+    link = tmp_path / "sticky" / "cache"
+    link.symlink_to(tmp_path / "mine")
+    assert ModuleCache(link).problem is None
+    os.chown(link, OTHER_USER, -1, follow_symlinks=False)
+    assert unusable(engine, ModuleCache(link), f"it belongs to user {OTHER_USER}")
+
+
+def test_a_folder_that_is_swapped_after_it_was_checked_is_not_used(engine, cache, tmp_path, monkeypatch):
+    cache.load(engine, ANSWER)
+    folder, swapped, read = Path(cache.folder), tmp_path / "swapped", ModuleCache._read
+    swapped.mkdir()
+    for path in entries(cache):
+        (swapped / path.name).write_bytes(b"planted")
+
+    def swap(self, *arguments):
+        folder.rename(tmp_path / "aside")
+        folder.symlink_to(swapped)
+        return read(self, *arguments)
+
+    monkeypatch.setattr(ModuleCache, "_read", swap)
+    assert answer(cache.load(engine, ANSWER)) == 42
+    assert only(cache).read_bytes() == b"planted"
+
+
+def test_clear_and_shrinking_leave_the_files_of_others(engine, cache):
+    cache.load(engine, ANSWER)
+    folder, name = Path(cache.folder), "a" * 64
+    others = [folder / other for other in ("my.cwasm", "notes", f"{name}.cwasm.bak", f"{name.upper()}.cwasm")]
+    for path in others:
+        path.write_text("mine")
+        os.utime(path, (1, 1))
+    (folder / f"{name}.cwasm").mkdir()
+    (folder / f"{'b' * 64}.cwasm").symlink_to(others[0])
+    assert len(cache) == 1
+    cache.max_size = 1
+    cache.load(engine, OTHER)
+    cache.max_size = 20_000
+    cache.load(engine, OTHER)
+    cache.clear()
+    assert len(cache) == 0
+    assert [path.read_text() for path in others] == ["mine"] * 4
+    assert len(entries(cache)) == 6
 
 
 def test_an_entry_that_others_may_write_is_not_used(engine, cache, compiled):
@@ -176,12 +340,19 @@ def test_an_entry_that_is_a_link_or_a_folder_is_not_used(engine, cache, compiled
 def test_a_cache_that_cannot_be_used_is_no_error(engine, tmp_path, compiled):
     file = tmp_path / "file"
     file.write_text("no folder")
-    for folder in (file, file / "below", "/proc/nowhere"):
+    for folder in (
+        file,
+        file / "below",
+        "/proc/nowhere",
+        "/dev/null",
+        tmp_path / ("x" * 300),
+        tmp_path / "\udc80\ud800",
+    ):
         broken = ModuleCache(folder)
         assert answer(broken.load(engine, ANSWER)) == 42
         assert (len(broken), broken.size, broken.is_cached(engine, ANSWER)) == (0, 0, False)
         broken.clear()
-    assert len(compiled) == 3
+    assert len(compiled) == 6
 
 
 def test_what_is_wrong_with_the_source_is_an_error(engine, cache):
@@ -232,13 +403,15 @@ def test_what_is_larger_than_the_cache_is_not_kept(engine, tmp_path):
 def test_temporary_files_of_the_dead_go(engine, cache):
     cache.load(engine, ANSWER)
     folder = Path(cache.folder)
-    abandoned, busy = folder / "old.writing", folder / "new.writing"
-    for path in (abandoned, busy):
+    abandoned, busy, others = (folder / f"{name * 32}.writing" for name in "abx")
+    for path in (abandoned, busy, others):
         path.write_text("half")
-    os.utime(abandoned, (1, 1))
+    for path in (abandoned, others):
+        os.utime(path, (1, 1))
     cache.load(engine, OTHER)
     assert not abandoned.exists()
     assert busy.exists()
+    assert others.exists()
 
 
 def test_modules_outlive_their_entries(engine, cache):
@@ -270,10 +443,54 @@ def test_the_platform_says_where_it_is(monkeypatch, tmp_path):
     monkeypatch.delenv("WASMTIME_RT_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert ModuleCache().folder == str(tmp_path / "xdg" / "wasmtime_rt")
-    monkeypatch.setenv("XDG_CACHE_HOME", "relative")  # which the convention says to ignore
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for odd in ("relative", "", ".", "~/x"):  # which the convention says to ignore
+        monkeypatch.setenv("XDG_CACHE_HOME", odd)
+        assert ModuleCache().folder == str(tmp_path / "home" / ".cache" / "wasmtime_rt")
+    monkeypatch.delenv("XDG_CACHE_HOME")
     assert ModuleCache().folder == str(tmp_path / "home" / ".cache" / "wasmtime_rt")
     assert ModuleCache(tmp_path / "chosen").folder == str(tmp_path / "chosen")
+
+
+def test_an_odd_home_is_the_one_of_the_system(monkeypatch):
+    for name in ("WASMTIME_RT_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("HOME")
+    home = pwd.getpwuid(os.getuid()).pw_dir
+    assert ModuleCache().folder == os.path.join(home, ".cache", "wasmtime_rt")
+    for odd in ("relative", ".", "", " "):
+        monkeypatch.setenv("HOME", odd)
+        assert ModuleCache().folder == os.path.join(home, ".cache", "wasmtime_rt")
+
+    def unknown(_):
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    assert ModuleCache().folder is None
+
+
+@pytest.mark.parametrize("relative", ["cache", "./cache", "../cache", "~/cache", " /cache"])
+def test_a_relative_path_in_the_environment_is_off(engine, monkeypatch, tmp_path, relative):
+    # It would load machine code from wherever the program is started: from a repository, for example.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WASMTIME_RT_CACHE", relative)
+    assert ModuleCache().folder is None
+    assert answer(WasmModule.load(engine, ANSWER)) == 42
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("above", [False, True])
+def test_a_program_may_not_write_the_folder_of_the_cache(cache_folder, tmp_path, above):
+    mounts = {"/m": rw(cache_folder.parent if above else cache_folder)}
+    with pytest.raises(ValueError, match="mounts: the program could write .* which holds the code cache"):
+        WasmStore(WasmEngine(), wasi=WasiConfig(preopens=mounts))
+    chosen = ModuleCache(tmp_path / "chosen" / "cache")  # which may not be there yet
+    (tmp_path / "chosen").mkdir()
+    with pytest.raises(ValueError, match=f"which holds the code cache '{chosen.folder}'"):
+        WasmStore(WasmEngine(), wasi=WasiConfig(preopens={"/m": rw(tmp_path / "chosen")}))
+    (tmp_path / "other").mkdir()
+    read_only = {"/r": tmp_path, "/w": rw(tmp_path / "other")}
+    WasmStore(WasmEngine(), wasi=WasiConfig(preopens=read_only))
 
 
 # ---- Several processes

@@ -242,9 +242,7 @@ def test_a_module_that_is_too_large_is_not_compiled(tmp_path):
     path = tmp_path / "large.wasm"
     path.write_bytes(wat2wasm(HELLO))
     for source in (path, path.read_bytes(), HELLO):
-        with pytest.raises(
-            LimitError, match="module_size: the module has .* bytes, allowed are 100"
-        ) as caught:
+        with pytest.raises(LimitError, match="module_size: .* has .* bytes, allowed are 100") as caught:
             run_wasi(source, max_module_size=100)
         assert caught.value.limit == "module_size"
 

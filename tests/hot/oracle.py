@@ -17,7 +17,7 @@ from wasmtime_rt import _fast
 from wasmtime_rt._convert import from_val, new_vals, release, to_val
 from wasmtime_rt._deadline import call_with_keywords
 from wasmtime_rt._failure import explained, failure
-from wasmtime_rt._lowlevel import NULL, ffi, lib, view_of
+from wasmtime_rt._lowlevel import NULL, accel, address_of, ffi, lib, view_of
 from wasmtime_rt._messages import bad_results, not_pinned, out_of_range, wrong_count
 from wasmtime_rt.annotations import with_caller
 from wasmtime_rt.values import Where, arguments, number
@@ -169,7 +169,7 @@ class Function:
                         context, self._handle_to_call, slots, resolved.slots, trap
                     )
                     if error != NULL or trap[0] != NULL:
-                        raise failure(store, context, error, trap[0], core.take_raised())
+                        raise _ended(store, context, error, trap[0], core)
                     for i, column in enumerate(out):
                         column[row] = buffer[i * SLOT : i * SLOT + column.width]
         except BaseException as problem:
@@ -177,6 +177,15 @@ class Function:
                 problem.row = row
             raise
         return rows
+
+
+def _ended(store, context, error, trap, core):
+    """What a call ended with, as an exception."""
+    ended = accel.failure(address_of(error), address_of(trap))
+    if error != NULL:
+        ffi.gc(error, None)  # the other's now
+    raised, core.raised = core.raised, None
+    return failure(store, context, ended, raised)
 
 
 class _Column:
@@ -214,7 +223,7 @@ def _raw_call(store, handle, resolved, name):
         with core.running(store) as context:
             error = lib.wasmtime_func_call_unchecked(context, handle, slots, resolved.slots, trap)
             if error != NULL or trap[0] != NULL:
-                raise failure(store, context, error, trap[0], core.take_raised())
+                raise _ended(store, context, error, trap[0], core)
         results = resolved.unpack_results(buffer)
         resolved.give_back(scratch)
         return results
@@ -237,7 +246,7 @@ def _checked_call(store, handle, resolved, name):
                 with core.running(store):
                     error = lib.wasmtime_func_call(context, handle, vals, nparams, results, nresults, trap)
                 if error != NULL or trap[0] != NULL:
-                    problem = failure(store, context, error, trap[0], core.take_raised())
+                    problem = _ended(store, context, error, trap[0], core)
                     raise explained(problem, arguments(name, args, resolved.params))
                 return resolved.join([from_val(store, context, results + i) for i in range(nresults)])
             finally:

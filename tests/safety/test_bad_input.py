@@ -131,7 +131,7 @@ bad = (
     {"argv": "x"}, {"argv": ["\0"]}, {"argv": ["\udc80"]}, {"argv": [b"x"]}, {"argv": [5]}, {"argv": 5},
     {"env": {"a=b": "c"}}, {"env": {"": "c"}}, {"env": {"a": "\0"}}, {"env": {"a": 5}}, {"env": 5}, {"env": "ab"},
     {"stdin": "x"}, {"stdin": 5}, {"stdin": P("nowhere")}, {"stdin": P("a\0b")}, {"stdin": Bytes()},
-    {"stdout": "x"}, {"stdout": 5}, {"stdout": P("nowhere/x")}, {"stdout": P(".")}, {"stdout": P("\udc80")},
+    {"stdout": "x"}, {"stdout": 5}, {"stdout": P("nowhere/x")}, {"stdout": P(".")},
     {"stderr": P("a\0b")}, {"stderr": Bytes()}, {"preopens": {"\0": "."}}, {"preopens": {"a": "\0"}},
     {"preopens": {"a": "nowhere"}}, {"preopens": {"a": 5}}, {"preopens": {"a": w.WritableDir(5)}},
     {"preopens": {"\udc80": "."}}, {"preopens": {"a": Bytes()}}, {"preopens": 5}, {"preopens": {"a": __file__}},
@@ -141,7 +141,8 @@ for settings in bad:
     kinds = (TypeError, ValueError, w.WasmtimeError)
     refused(repr(settings), kinds, lambda: w.WasmStore(engine, wasi=w.WasiConfig(**settings)))
     refused(repr(settings), kinds, lambda: store.set_wasi(w.WasiConfig(**settings)))
-for good in ({"argv": ["x" * 10**6] * 3}, {"stdin": b""}, {"env": {"a": ""}}, {"argv": [""]}, {"stdin": b"\0" * 10**6}):
+for good in ({"argv": ["x" * 10**6] * 3}, {"stdin": b""}, {"env": {"a": ""}}, {"argv": [""]}, {"stdin": b"\0" * 10**6},
+             {"stdout": P("\udc80")}):  # a name that is not UTF-8
     w.WasmStore(engine, wasi=w.WasiConfig(**good))
 for wrong in (5, "x", w.WasiConfig):
     refused("wasi", TypeError, w.WasmStore, engine, None, wrong)

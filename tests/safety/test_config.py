@@ -407,8 +407,9 @@ check(told, "worker-event-queue-size" in str(told))
 def test_a_cache_file_with_something_else_that_kills(script):
     script(
         """
+os.mkdir("caches", 0o700)
 with open("cache.toml", "w") as file:  # an escape in a key hides it from our look at the file, not from a trial
-    file.write('[cache]\\ndirectory = "/tmp"\\n"worker-event-queue-siz\\\\u0065" = "1000P"\\n')
+    file.write(f'[cache]\\ndirectory = "{os.path.abspath("caches")}"\\n"worker-event-queue-siz\\\\u0065" = "1000P"\\n')
 told = refused("queue", w.WasmtimeError, w.WasmEngine, w.WasmConfig(cache_config_load="cache.toml"))
 check(told, "refuses these settings" in str(told))
 """

@@ -377,6 +377,36 @@ begin.wait()
         assert run(source) == (0, 1, "")
 
 
+EARLY = {
+    "a handler by a later atexit function": "import atexit\natexit.register(lambda: signal.signal(signal.SIGSEGV, print))",
+    "faulthandler before the engine": "faulthandler.enable()",
+}
+
+
+@pytest.mark.parametrize("early", EARLY)
+def test_daemon_threads_trap_after_what_was_registered_before_the_engine(early):
+    source = """
+spin = w.WasmModule(engine, '''(module (memory 1) (func (export "f") (param i64)
+    (loop (local.set 0 (i64.sub (local.get 0) (i64.const 1))) (br_if 0 (i64.gt_s (local.get 0) (i64.const 0))))
+    (drop (i32.load (i32.const -1)))))''')
+sys.unraisablehook = threading.excepthook = lambda *_: None  # some come through before the end
+begin = threading.Barrier(21)
+def trap(turns):
+    f = w.WasmInstance(w.WasmStore(engine), spin).exports.f
+    begin.wait()
+    f(turns)
+class Slow:
+    def __del__(self, sleep=__import__("time").sleep):
+        sleep(0.2)
+slow = Slow()  # so that the end takes a while
+for number in range(20):
+    threading.Thread(target=trap, args=(number * 10_000_000,), daemon=True).start()
+begin.wait()
+"""
+    for _ in range(3):
+        assert run(source, early=EARLY[early]) == (0, 1, "")
+
+
 def test_deep_calls_trap_on_the_signal_stack_of_faulthandler():
     source = """
 deep = w.WasmModule(engine, '''(module (memory 1) (func $d (export "d") (param i32)

@@ -75,7 +75,6 @@ def component_error(config, source):
     lib.wasmtime_error_message(error, message)
     text = ffi.buffer(message.data, message.size)[:].decode()
     lib.wasm_byte_vec_delete(message)
-    lib.wasmtime_error_delete(error)
     return text
 
 

@@ -281,9 +281,9 @@ def test_what_is_wrong_with_keywords_is_said(store):
         made.add(1, timeout=LONG)
 
 
-@pytest.mark.parametrize("seconds", ["1", True, None, 1j])
+@pytest.mark.parametrize("seconds", ["1", True, 1j])
 def test_a_limit_is_a_number(store, seconds):
-    with pytest.raises(TypeError, match="seconds: expected a number of seconds, got"):
+    with pytest.raises(TypeError, match="seconds: expected a number of seconds or None, got"):
         store.deadline(seconds)
 
 
@@ -455,10 +455,11 @@ def test_all_calls_inside_of_one_another_end(store):
     assert ended == ["inner"]
 
 
-def test_an_interruption_does_not_outlive_its_call(store):
+def test_an_interruption_ends_its_call_and_no_later_one(store):
     told = []
     made = exports(store, lambda: told.append(store.interrupt()))
-    made.through()  # nothing in it is looked at after the host function
+    with pytest.raises(WasmInterrupted):
+        made.through()  # it looks at nothing after the host function
     assert told == [True]
     assert made.add(1, 2) == 3
 

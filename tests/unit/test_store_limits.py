@@ -7,6 +7,8 @@ from wasmtime_rt import (
     TrapCode,
     WasmConfig,
     WasmEngine,
+    WasmFunc,
+    WasmFuncType,
     WasmInstance,
     WasmMemory,
     WasmMemoryType,
@@ -15,6 +17,7 @@ from wasmtime_rt import (
     WasmTable,
     WasmTableType,
     WasmtimeError,
+    WasmTimeout,
     WasmTrap,
     WasmValType,
 )
@@ -175,3 +178,40 @@ def test_a_memory_that_is_larger_than_the_machine_is_not_copied(engine):
     with pytest.raises(WasmtimeError, match="copied"):
         memory.grow(2**16)
     assert memory.size == 2**24 + 1
+
+
+# ---- Time
+
+
+@pytest.mark.parametrize("value", ["1", True, 1j])
+def test_a_timeout_is_a_number(value):
+    with pytest.raises(TypeError, match="timeout: expected a number of seconds or None, got"):
+        StoreLimits(timeout=value)
+
+
+@pytest.mark.parametrize("value", [0, -1, float("nan")])
+def test_a_timeout_is_positive(value):
+    with pytest.raises(ValueError, match="timeout: expected more than 0 seconds or None, got"):
+        StoreLimits(timeout=value)
+
+
+def test_a_timeout_needs_epochs(engine):
+    with pytest.raises(WasmtimeError, match="time limits need an engine with epochs"):
+        WasmStore(engine, limits=StoreLimits(timeout=1))
+    store = WasmStore(engine)
+    call = WasmFunc(store, lambda: None, WasmFuncType())
+    call(timeout=None)  # there is nothing to lift
+    with pytest.raises(WasmtimeError, match="time limits need an engine with epochs"):
+        call(timeout=1)
+
+
+@pytest.mark.parametrize("seconds", [1e-9, 1e10, 1e300, float("inf"), 2**62 / 1e9])
+def test_any_positive_number_is_a_timeout(seconds):
+    store = WasmStore(WasmEngine(WasmConfig(epoch_interruption=True)), limits=StoreLimits(timeout=seconds))
+    call = WasmFunc(store, lambda: None, WasmFuncType())
+    if seconds < 1:
+        with pytest.raises(WasmTimeout):
+            call()
+    else:
+        call()
+    call(timeout=None)

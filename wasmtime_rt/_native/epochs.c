@@ -2,9 +2,12 @@
 #define _GNU_SOURCE
 #include "native.h"
 
+#include <inttypes.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <time.h>
 
@@ -50,14 +53,18 @@ struct wrt_beat {
     wrt_beat_t *next, **back;
 };
 
+/* Times are nanoseconds of the monotonic clock. What any thread may write is written with the GIL and read without. */
 struct wrt_epochs {
+    wrt_limit_t limit;             /* of the call that is running, the limits of the outer calls included */
+    wrt_epochs_t *outer;           /* the store of the call that this one runs inside of, on the same thread, or NULL */
     wasmtime_store_t *store;
     wrt_clock_t *clock;
     uint64_t deadline;             /* by the user's clock, or NEVER */
-    uint64_t limit_began, limit;   /* by the monotonic clock, or NEVER: any thread writes them */
-    int interrupted;               /* any thread sets it */
+    uint64_t set_began, set_ends;  /* the limit that is set for all calls, or 0 and NEVER */
+    uint64_t allowance;            /* nanoseconds for each call that begins while none is set, or NEVER */
+    uint64_t call_began, call_ends; /* the limit that this gives the running call, or NEVER */
+    int interrupted;               /* whether the running call is to end */
     uint64_t began;                /* the tick before the call */
-    uint64_t times[2];
     wasmtime_guestprofiler_t *profiler;
     uint64_t samples, interval, next_sample;
     pthread_t thread;              /* that is inside, */
@@ -137,25 +144,114 @@ static void arm(wrt_epochs_t *epochs, uint64_t ticks) {
 
 static wrt_serve_t serve;
 static uintptr_t main_thread;
-static uint64_t next_service; /* used on the main thread only */
+static uint64_t next_service; /* written on the main thread only */
 
 void wrt_serve_signals(wrt_serve_t function, uintptr_t thread) {
     serve = function;
     main_thread = thread;
 }
 
-/* Why the call must end, as what _failure.py knows, or NULL. */
-static wasmtime_error_t *is_over(wrt_epochs_t *epochs, uint64_t time) {
-    uint64_t limit = READ(epochs->limit), began = READ(epochs->limit_began);
+/* The stores that calls of this thread run in, the innermost first: linked by `outer`. */
+static __thread wrt_epochs_t *innermost __attribute__((tls_model("initial-exec")));
+
+/* When the running call of one store must end by its own limits: 0 where it was interrupted. */
+static uint64_t ends(const wrt_epochs_t *epochs, uint64_t *began) {
+    uint64_t set = READ(epochs->set_ends), call = READ(epochs->call_ends);
     if (__atomic_load_n(&epochs->interrupted, __ATOMIC_ACQUIRE)) {
-        epochs->times[0] = time - epochs->began;
-        return wasmtime_error_new("wasm trap: interrupted");
+        *began = epochs->began;
+        return 0;
     }
-    if (time >= limit) {
-        epochs->times[0] = time - began;
-        epochs->times[1] = limit - began;
-        return wasmtime_error_new("wasm trap: timeout");
+    *began = set < call ? READ(epochs->set_began) : READ(epochs->call_began);
+    return set < call ? set : call;
+}
+
+/* Set `limit` after something that it follows from has changed. With the GIL. */
+static void set_due(wrt_epochs_t *epochs) {
+    uint64_t due = NEVER, began;
+    for (const wrt_epochs_t *one = epochs; one; one = one->outer) {
+        uint64_t own = ends(one, &began);
+        due = own < due ? own : due;
     }
+    WRITE(epochs->limit.due, due);
+}
+
+/* The text of a failure: what ended the call, nanoseconds that had passed, and how many the limit was. _failure.py
+ * reads it.
+ */
+typedef char reason_t[96];
+
+/* Whether a call of this thread, and so each that runs inside of it, must end. */
+static bool is_over(uint64_t time, reason_t reason) {
+    if (!innermost || time < READ(innermost->limit.due))
+        return false;
+    for (const wrt_epochs_t *one = innermost; one; one = one->outer) {
+        uint64_t began, end = ends(one, &began);
+        if (time < end)
+            continue;
+        uint64_t passed = now() - began;
+        if (end == 0)
+            snprintf(reason, sizeof(reason_t), "wasm trap: interrupted %" PRIu64, passed);
+        else
+            snprintf(reason, sizeof(reason_t), "wasm trap: timeout %" PRIu64 " %" PRIu64, passed, end - began);
+        return true;
+    }
+    return false;
+}
+
+static wasm_trap_t *end_by_limit(void) {
+    reason_t reason;
+    return is_over(READ(ticker.time), reason) ? wasmtime_trap_new(reason, strlen(reason)) : NULL;
+}
+
+void wrt_limits_settle(wasmtime_error_t **error, wasm_trap_t **trap) {
+    if (!*trap && !*error) /* else it failed already: proc_exit has looked at the limit itself */
+        *trap = end_by_limit();
+}
+
+uint64_t wrt_limits_end(const wrt_epochs_t *epochs) {
+    (void)epochs; /* it is one of these */
+    return innermost ? READ(innermost->limit.due) : NEVER;
+}
+
+/* ---- Signals ---- */
+
+static bool serves(uint64_t time) {
+    return serve && time >= READ(next_service) && (uintptr_t)pthread_self() == main_thread;
+}
+
+/* Where other threads keep the GIL busy, the wait for it costs WebAssembly a part of its time at most. */
+static int serve_in(wasmtime_context_t *context) {
+    uint64_t before = now();
+    int go_on = serve((uintptr_t)wasmtime_context_get_data(context));
+    uint64_t after = now(), pause = 20 * (after - before);
+    WRITE(next_service, after + (pause < PERIOD / 2 ? PERIOD / 2 : pause > 10 * PERIOD ? 10 * PERIOD : pause));
+    return go_on;
+}
+
+static const char handler_raised[] = "a signal handler raised an exception";
+
+wasm_trap_t *wrt_limits_serve(wasmtime_context_t *context) {
+    if (!serves(now()) || serve_in(context))
+        return NULL;
+    return wasmtime_trap_new(handler_raised, sizeof handler_raised - 1);
+}
+
+wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs) {
+    uint64_t time = READ(ticker.time);
+    if (innermost && time >= READ(innermost->limit.due))
+        return end_by_limit();
+    if (!epochs || !serves(time))
+        return NULL;
+    if (!serve_in(wasmtime_store_context(epochs->store)))
+        return wasmtime_trap_new(handler_raised, sizeof handler_raised - 1);
+    return end_by_limit();
+}
+
+/* Why a call must end, at a tick. */
+static wasmtime_error_t *over_at_tick(const wrt_epochs_t *epochs, uint64_t time) {
+    reason_t reason;
+    if (is_over(time, reason))
+        return wasmtime_error_new(reason);
     if (epochs->deadline != NEVER && clock_now(epochs->clock) >= epochs->deadline)
         return wasmtime_error_new("wasm trap: interrupt");
     return NULL;
@@ -165,7 +261,7 @@ static wasmtime_error_t *at_tick(
     wasmtime_context_t *context, void *data, uint64_t *delta, wasmtime_update_deadline_kind_t *kind) {
     wrt_epochs_t *epochs = data;
     uint64_t time = now();
-    wasmtime_error_t *over = is_over(epochs, time);
+    wasmtime_error_t *over = over_at_tick(epochs, time);
     if (over)
         return over;
     if (epochs->profiler && time >= epochs->next_sample) {
@@ -173,17 +269,13 @@ static wasmtime_error_t *at_tick(
         epochs->samples++;
         epochs->next_sample = time + epochs->interval - epochs->interval / 4; /* ticks come a little early or late */
     }
-    if (serve && time >= next_service && (uintptr_t)pthread_self() == main_thread) {
+    if (serves(time)) {
         /* A signal handler may call into this very store, and the engine has put its callback aside. */
         wasmtime_store_epoch_deadline_callback(epochs->store, at_tick, epochs, NULL);
         arm(epochs, 1);
-        int go_on = serve((uintptr_t)wasmtime_context_get_data(context));
-        /* Where other threads keep the GIL busy, the wait for it costs WebAssembly a part of its time at most. */
-        uint64_t after = now(), pause = 20 * (after - time);
-        next_service = after + (pause < PERIOD / 2 ? PERIOD / 2 : pause > 10 * PERIOD ? 10 * PERIOD : pause);
-        if (!go_on)
-            return wasmtime_error_new("a signal handler raised an exception");
-        if ((over = is_over(epochs, after)))
+        if (!serve_in(context))
+            return wasmtime_error_new(handler_raised);
+        if ((over = over_at_tick(epochs, now())))
             return over;
     }
     *delta = 1;
@@ -201,7 +293,8 @@ static wrt_epochs_t *new_epochs(wasmtime_store_t *store, wrt_clock_t *clock) {
     wrt_epochs_t *epochs = malloc(sizeof *epochs);
     if (!epochs)
         return NULL;
-    *epochs = (wrt_epochs_t){.store = store, .clock = share(clock), .deadline = NEVER, .limit = NEVER};
+    *epochs = (wrt_epochs_t){.store = store, .clock = share(clock), .deadline = NEVER,
+        .limit = {NEVER}, .set_ends = NEVER, .allowance = NEVER, .call_ends = NEVER};
     wasmtime_store_epoch_deadline_callback(store, at_tick, epochs, epochs_delete);
     arm(epochs, 1);
     return epochs;
@@ -221,47 +314,38 @@ void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *pro
 
 uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs) { return epochs->samples; }
 
-void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]) {
-    times[0] = epochs->times[0];
-    times[1] = epochs->times[1];
+/* The calls that run inside of one follow its limit, too. With the GIL, as all that enters and leaves. */
+static void limits_changed(void) {
+    for (wrt_epochs_t *one = ticker.inside; one; one = one->next)
+        set_due(one);
+}
+
+/* The allowance counts from the beginning of a call that no other limit is set for any more. */
+static void allow(wrt_epochs_t *epochs) {
+    if (epochs->set_began == 0 && epochs->allowance < NEVER - epochs->call_began)
+        WRITE(epochs->call_ends, epochs->call_began + epochs->allowance);
 }
 
 static void set_limit(wrt_epochs_t *epochs, uint64_t began, uint64_t ends) {
-    WRITE(epochs->limit_began, began);
-    WRITE(epochs->limit, ends);
+    WRITE(epochs->set_began, began);
+    WRITE(epochs->set_ends, ends);
+    if (READ(epochs->inside))
+        allow(epochs);
+    limits_changed();
 }
+
+static void set_allowance(wrt_epochs_t *epochs, uint64_t nanoseconds) { epochs->allowance = nanoseconds; }
 
 static bool interrupt(wrt_epochs_t *epochs) {
     if (!READ(epochs->inside))
         return false;
     __atomic_store_n(&epochs->interrupted, 1, __ATOMIC_SEQ_CST);
+    limits_changed();
     wasmtime_engine_increment_epoch(epochs->clock->engine);
     return true;
 }
 
-bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs) {
-    return __atomic_load_n(&epochs->interrupted, __ATOMIC_ACQUIRE);
-}
-
 /* ---- Calls that run ---- */
-
-/* One thread at a time: with the GIL. */
-static void enter(wrt_epochs_t *epochs) {
-    uint64_t limit = READ(epochs->limit);
-    WRITE(epochs->interrupted, 0);
-    epochs->began = READ(ticker.time);
-    epochs->thread = pthread_self();
-    LINK(ticker.inside, epochs);
-    WRITE(epochs->inside, true);
-    WRITE(epochs->clock->running, epochs->clock->running + 1);
-    if (limit != NEVER && now() >= limit)
-        arm(epochs, 0);
-    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* `parked` is read after `running` is written: see `keep_ticking` */
-    if (READ(ticker.parked)) {
-        wrt_ticker_start();
-        epochs->began = READ(ticker.time);
-    }
-}
 
 static void leave(wrt_epochs_t *epochs) {
     if (!epochs->inside)
@@ -269,11 +353,54 @@ static void leave(wrt_epochs_t *epochs) {
     WRITE(epochs->inside, false);
     WRITE(epochs->clock->running, epochs->clock->running - 1);
     UNLINK(epochs);
+    wrt_epochs_t **link = &innermost;
+    while (*link && *link != epochs) /* it is the first, unless C stacks were switched meanwhile */
+        link = &(*link)->outer;
+    if (*link)
+        *link = epochs->outer;
 }
+
+/* One thread at a time: with the GIL. False where a limit is set and no thread can be started to keep the time. */
+static bool enter(wrt_epochs_t *epochs) {
+    WRITE(epochs->interrupted, 0);
+    epochs->began = READ(ticker.time);
+    epochs->thread = pthread_self();
+    LINK(ticker.inside, epochs);
+    WRITE(epochs->inside, true);
+    WRITE(epochs->clock->running, epochs->clock->running + 1);
+    epochs->outer = innermost;
+    innermost = epochs;
+    WRITE(epochs->call_ends, NEVER);
+    uint64_t time = 0; /* one look at the clock is enough */
+    if (epochs->allowance != NEVER) {
+        WRITE(epochs->call_began, time = now());
+        allow(epochs);
+    }
+    uint64_t due = epochs->set_ends < epochs->call_ends ? epochs->set_ends : epochs->call_ends;
+    if (epochs->outer && epochs->outer->limit.due < due)
+        due = epochs->outer->limit.due;
+    WRITE(epochs->limit.due, due);
+    __atomic_signal_fence(__ATOMIC_SEQ_CST); /* `parked` is read after `running` is written: see `keep_ticking` */
+    if (READ(ticker.parked)) {
+        bool ticks = wrt_ticker_start();
+        epochs->began = READ(ticker.time);
+        if (!ticks && due != NEVER) {
+            leave(epochs);
+            return false;
+        }
+    }
+    if (due != NEVER && (time ? time : (time = now())) >= due) {
+        WRITE(ticker.time, time); /* what looks at it need not wait for the next tick */
+        arm(epochs, 0);
+    }
+    return true;
+}
+
+static wrt_limit_t **here(void) { return (wrt_limit_t **)&innermost; }
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void) {
     static const wrt_epochs_calls_t calls = {
-        new_epochs, enter, leave, set_limit, interrupt};
+        new_epochs, enter, leave, set_limit, set_allowance, interrupt, here, &ticker.time, end_by_limit, wrt_limits_settle};
     return &calls;
 }
 

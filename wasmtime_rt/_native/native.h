@@ -7,6 +7,8 @@
 
 #include <wasmtime.h>
 
+#include "wasi/wasi.h"
+
 /* Python lays out arrays of externs itself: see externs.py. */
 _Static_assert(sizeof(wasmtime_extern_t) == 32 && offsetof(wasmtime_extern_t, of) == 8, "layout of externs");
 
@@ -62,32 +64,6 @@ bool wrt_host_refs_any(const wrt_host_refs_t *refs);
 /* Moves up to `max` dropped keys into `keys` and returns how many. */
 size_t wrt_host_refs_dropped(wrt_host_refs_t *refs, uint64_t *keys, size_t max);
 
-/* ---- Sinks: what a WASI program prints ----
- *
- * The engine writes on threads of its own, so a sink is a locked list of pieces that Python takes, or
- * a descriptor that it writes to at once. Python and the engine each hold a share, since the engine may
- * let go after the store was deleted. What goes beyond the limit is dropped, and the program not told.
- */
-typedef struct wrt_sink wrt_sink_t;
-
-typedef struct wrt_piece {
-    struct wrt_piece *next;
-    uint8_t *data;
-    size_t size, capacity;
-} wrt_piece_t;
-
-/* A sink for `limit` bytes in all. It owns `descriptor` and closes it; -1 is none, and keeps pieces. */
-wrt_sink_t *wrt_sink_new(int descriptor, uint64_t limit);
-void wrt_sink_release(wrt_sink_t *sink);
-void wrt_sink_as_stdout(wrt_sink_t *sink, wasi_config_t *config);
-void wrt_sink_as_stderr(wrt_sink_t *sink, wasi_config_t *config);
-/* The oldest piece, which the caller frees, or NULL. */
-wrt_piece_t *wrt_sink_take(wrt_sink_t *sink);
-void wrt_piece_free(wrt_piece_t *piece);
-/* Whether bytes were dropped since the sink was made or renewed. */
-bool wrt_sink_truncated(wrt_sink_t *sink);
-/* Begin to count anew: `limit` bytes from now. */
-void wrt_sink_renew(wrt_sink_t *sink, uint64_t limit);
 
 /* ---- Epochs ----
  *
@@ -105,8 +81,6 @@ void wrt_clock_release(wrt_clock_t *clock);
 /* A tick of the user's. */
 void wrt_clock_tick(wrt_clock_t *clock);
 
-typedef struct wrt_epochs wrt_epochs_t;
-
 /* The next three may be called inside the store's guard only. */
 void wrt_epochs_set_deadline(wrt_epochs_t *epochs, uint64_t ticks);
 /* Takes samples into `profiler`, which is borrowed, one every so many nanoseconds, or none where it is NULL. */
@@ -114,22 +88,53 @@ void wrt_epochs_set_profiler(wrt_epochs_t *epochs, wasmtime_guestprofiler_t *pro
 /* How many samples were taken since `wrt_epochs_set_profiler`. */
 uint64_t wrt_epochs_samples(const wrt_epochs_t *epochs);
 
-/* Whether the call that is running is to end by that. */
-bool wrt_epochs_is_interrupted(const wrt_epochs_t *epochs);
-/* Of what ended a call: nanoseconds that had passed, and how many the limit was. */
-void wrt_epochs_times(const wrt_epochs_t *epochs, uint64_t times[2]);
+/* ---- Limits ----
+ *
+ * The calls that run on a thread, each in a store of its own, are inside of one another: an inner call ends when an
+ * outer one must. Ticks look at that in WebAssembly, and host functions when they begin and when they return.
+ */
+
+/* When the innermost call of a thread must end, by the monotonic clock in nanoseconds: UINT64_MAX is never, 0 is now,
+ * since it was interrupted.
+ */
+typedef struct wrt_limit {
+    uint64_t due;
+} wrt_limit_t;
+
+/* NULL, or a trap that ends the running call: its time limit has passed, it was interrupted, or (at most once a tick,
+ * on Python's main thread) a signal handler raised. `epochs` may be NULL (an engine without epochs): then the limits of
+ * the outer calls on this thread count, and signals are not looked at. Without the GIL, inside a host function.
+ */
+wasm_trap_t *wrt_limits_look(wrt_epochs_t *epochs);
+/* When the running call must end at the latest, outer limits included: what sleeps wakes up by then. */
+uint64_t wrt_limits_end(const wrt_epochs_t *epochs);
+/* Makes a call that has ended in the engine fail if its limit has passed: no result and no exit code hides that. After
+ * the outermost call into a store, before the store is left.
+ */
+void wrt_limits_settle(wasmtime_error_t **error, wasm_trap_t **trap);
+/* Signals alone, by the clock and not by ticks: for what sleeps in a store without epochs. NULL, or a trap. */
+wasm_trap_t *wrt_limits_serve(wasmtime_context_t *context);
 
 /* What `_accel` calls in `_ffi`. */
 typedef struct wrt_epochs_calls {
     /* They live as long as the store. There is no deadline at first. NULL where there is no memory. */
     wrt_epochs_t *(*make)(wasmtime_store_t *store, wrt_clock_t *clock);
-    /* Around the outermost call into the store, so that the ticker ticks meanwhile: with the GIL. */
-    void (*enter)(wrt_epochs_t *epochs);
+    /* Around the outermost call into the store, so that the ticker ticks meanwhile: with the GIL. False where there
+     * is a limit and no thread that keeps the time. */
+    bool (*enter)(wrt_epochs_t *epochs);
     void (*leave)(wrt_epochs_t *epochs);
-    /* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends. */
+    /* From any thread: nanoseconds of the monotonic clock when the limit was set and when it ends, or 0 and
+     * UINT64_MAX where there is none. */
     void (*set_limit)(wrt_epochs_t *epochs, uint64_t began, uint64_t ends);
+    /* Nanoseconds that each outermost call has while no limit is set, or UINT64_MAX. */
+    void (*set_allowance)(wrt_epochs_t *epochs, uint64_t nanoseconds);
     /* From any thread: end the call that is running. False where there is none. */
     bool (*interrupt)(wrt_epochs_t *epochs);
+    /* Where the limit of this thread's innermost call is, or NULL where none runs in a store with epochs. */
+    wrt_limit_t **(*here)(void);
+    const uint64_t *time; /* of the last tick: what is due by then has ended */
+    wasm_trap_t *(*end)(void); /* NULL, or what ends that call */
+    void (*settle)(wasmtime_error_t **error, wasm_trap_t **trap); /* wrt_limits_settle */
 } wrt_epochs_calls_t;
 
 const wrt_epochs_calls_t *wrt_epochs_calls(void);
@@ -172,6 +177,9 @@ void wrt_store_delete(wasmtime_store_t *store);
 /* Makes the system end this process with its parent, and says whether that is still `parent`. */
 bool wrt_end_with_parent(long parent);
 
+/* The C library's getenv: what Python's own copy of the environment says may differ. */
+const char *wrt_getenv(const char *name);
+
 /* Whether `count` more threads with `stack` bytes of stack each can run at once: starts and ends them. */
 bool wrt_threads_can_start(size_t count, size_t stack);
 
@@ -179,16 +187,6 @@ bool wrt_threads_can_start(size_t count, size_t stack);
  * not without threads, and not in a forked child whose parent had them.
  */
 bool wrt_compiler_start(wasm_engine_t *engine, size_t count, size_t stack);
-
-/* Starts the threads that WASI runs on; `count` at most. `file` is one that can be read. */
-int wrt_wasi_start(size_t count, size_t stack, const char *file);
-#define WRT_WASI_RUNS 0
-#define WRT_WASI_GONE 1
-#define WRT_WASI_NO_DESCRIPTORS 2
-#define WRT_WASI_NO_THREADS 3
-/* Whether they were started before this process was forked, so that WASI waits for ever. */
-bool wrt_wasi_is_gone(void);
-bool wrt_wasi_runs(void);
 
 /* What a fork on another thread waits for, within reason: it may hold locks of the engine. From anywhere. */
 #define WRT_WORKS 0

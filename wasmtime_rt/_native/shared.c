@@ -3,9 +3,12 @@
 #include "native.h"
 
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/auxv.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 /* Bind to the oldest version of what newer C libraries moved, so that a wheel built anywhere runs
  * wherever the engine's library does (glibc 2.28).
@@ -22,6 +25,10 @@ __asm__(".symver pthread_attr_getstack,pthread_attr_getstack@GLIBC_2.17");
 
 /* Where there is no limit, and what is not counted on above it. */
 #define USUAL_STACK (8u << 20)
+/* What is counted on where there is no limit, but the C library knows how much room there is. */
+#define MOST_STACK (64u << 20)
+/* Steps in which it is found out how far the stack can grow. */
+#define STACK_STEP (64u << 10)
 #define STACK_UNUSED (64u << 10)
 
 /* Of the first thread, whose stack grows when it is used, and ends where its limit says: the C library reads that in
@@ -33,6 +40,33 @@ static uintptr_t lowest_of_first_thread(uintptr_t here) {
         return 0;
     size_t size = limit.rlim_cur == RLIM_INFINITY || limit.rlim_cur > top / 2 ? USUAL_STACK : limit.rlim_cur;
     return here < top && top - here < size ? top - size + STACK_UNUSED : 0;
+}
+
+/* Whether the system can write there: it grows the stack for that, as for an instruction, but does not end the process
+ * where the stack cannot grow. What it writes is the signal mask. */
+static bool reach(uintptr_t address) {
+#ifdef SYS_rt_sigprocmask
+    return syscall(SYS_rt_sigprocmask, SIG_BLOCK, NULL, (void *)address, 8) == 0;
+#else
+    (void)address;
+    return true;
+#endif
+}
+
+/* Let the first thread's stack grow to `lowest` now, and return how far it came. Its limit may be lower tomorrow, there may
+ * be a mapping in the way, or no address space left: whatever is grown stays. That takes a page of memory. */
+static uintptr_t grow_to(uintptr_t lowest, uintptr_t here) {
+    uintptr_t room = here > lowest ? (here - lowest) / STACK_STEP : 0, most = room, least = 0;
+    if (room == 0 || reach(lowest))
+        return lowest;
+    while (least + 1 < most) { /* here - least steps can be reached, here - most cannot */
+        uintptr_t middle = least + (most - least) / 2;
+        if (reach(here - middle * STACK_STEP))
+            least = middle;
+        else
+            most = middle;
+    }
+    return here - least * STACK_STEP;
 }
 
 size_t wrt_stack_left(void) {
@@ -48,6 +82,14 @@ size_t wrt_stack_left(void) {
             lowest = (uintptr_t)start;
         } else if (!(lowest = lowest_of_first_thread((uintptr_t)&here))) {
             return SIZE_MAX;
+        }
+        if (getpid() == syscall(SYS_gettid)) {
+            struct rlimit limit;
+            uintptr_t at = (uintptr_t)&here;
+            bool limited = getrlimit(RLIMIT_STACK, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY;
+            if (!limited && at > lowest && at - lowest > MOST_STACK)
+                lowest = at - MOST_STACK;
+            lowest = grow_to(lowest, at);
         }
     }
     return (uintptr_t)&here > lowest ? (uintptr_t)&here - lowest : 0;

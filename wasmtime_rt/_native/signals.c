@@ -170,6 +170,8 @@ static void last(int signal, siginfo_t *info, void *context) {
         here.depth++;
         run(next, signal, info, context);
         here.depth--;
+        if ((uintptr_t)PC((const ucontext_t *)context) != pc) /* it goes on elsewhere: another runtime's trap */
+            here.signal = 0;
     }
     errno = saved;
 }

@@ -1,8 +1,8 @@
 /* The engine's own threads, and forks.
  *
- * The engine compiles on a pool of threads and runs WASI on those of a runtime. It starts each when it is first
- * needed, ends the process where it cannot, and in a forked child, where they are gone, waits for them for ever.
- * So both are started here, after looking whether they can be, and a child knows which of them it has lost.
+ * The engine compiles on a pool of threads. It starts them when they are first needed, ends the process where it
+ * cannot, and in a forked child, where they are gone, waits for them for ever. So they are started here, after
+ * looking whether they can be, and a child knows that it has lost them.
  *
  * A child must not find a lock of the engine's taken by a thread that it does not have. What takes such locks is
  * counted, and a fork waits until nobody is inside: until compiling and its like have ended, until an instance is made
@@ -12,7 +12,6 @@
 #define _GNU_SOURCE
 #include "native.h"
 
-#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -125,8 +124,10 @@ struct pool {
     bool gone;    /* by a fork since */
 };
 
-static struct pool compiler, wasi;
+static struct pool compiler;
 static pthread_mutex_t starting = PTHREAD_MUTEX_INITIALIZER; /* taken by work only */
+
+const char *wrt_getenv(const char *name) { return getenv(name); }
 
 struct meeting {
     pthread_mutex_t lock;
@@ -187,50 +188,6 @@ bool wrt_compiler_start(wasm_engine_t *engine, size_t count, size_t stack) {
     return can;
 }
 
-/* File descriptors that WASI's threads need to be started, and some. */
-#define DESCRIPTORS 8
-
-static bool descriptors_are_free(void) {
-    int held[DESCRIPTORS], count = 0;
-    while (count < DESCRIPTORS && pipe(held + count) == 0)
-        count += 2;
-    int problem = errno;
-    for (int i = 0; i < count; i++)
-        close(held[i]);
-    errno = problem;
-    return count == DESCRIPTORS;
-}
-
-int wrt_wasi_start(size_t count, size_t stack, const char *file) {
-    int result = WRT_WASI_RUNS;
-    if (__atomic_load_n(&wasi.started, __ATOMIC_ACQUIRE))
-        return wasi.gone ? WRT_WASI_GONE : result;
-    begin();
-    pthread_mutex_lock(&starting);
-    if (!wasi.started) {
-        if (!descriptors_are_free()) {
-            result = WRT_WASI_NO_DESCRIPTORS;
-        } else if (!wrt_threads_can_start(count, stack)) {
-            result = WRT_WASI_NO_THREADS;
-        } else {
-            /* A file for a program to read from is what starts the runtime at once. */
-            wasi_config_t *config = wasi_config_new();
-            if (!wasi_config_set_stdin_file(config, "/dev/null") &&
-                !wasi_config_set_stdin_file(config, "/proc/self/exe"))
-                wasi_config_set_stdin_file(config, file);
-            wasi_config_delete(config);
-            __atomic_store_n(&wasi.started, true, __ATOMIC_RELEASE);
-        }
-    }
-    pthread_mutex_unlock(&starting);
-    end();
-    return result;
-}
-
-bool wrt_wasi_is_gone(void) { return wasi.gone; }
-
-bool wrt_wasi_runs(void) { return __atomic_load_n(&wasi.started, __ATOMIC_ACQUIRE) && !wasi.gone; }
-
 /* ---- Around a fork, on the thread that forks ---- */
 
 static int64_t milliseconds(void) {
@@ -267,7 +224,6 @@ static void in_forked_child(void) {
         inside[kind] = mine.inside[kind];
     pthread_mutex_init(&starting, NULL);
     compiler.gone = compiler.started;
-    wasi.gone = wasi.started;
     wrt_signals_in_child();
     fork_is_over();
 }

@@ -23,7 +23,7 @@
 
 struct state {
     PyTypeObject *guard_type, *running_type, *lease_type, *signature_type, *function_type, *host_type, *memory_type,
-        *view_type, *owned_type, *caller_type;
+        *view_type, *owned_type, *caller_type, *failure_type;
     unsigned long main_thread; /* the one that ends the interpreter */
     /* Python functions, registered by the package. */
     PyObject *context;      /* (address) -> the context as Python's C calls take it */
@@ -31,8 +31,8 @@ struct state {
     PyObject *refuse;       /* (guard): raise what says why the store cannot be entered */
     PyObject *small_stack;  /* (needed, left): raise */
     PyObject *heap_full;    /* (): raise that there is no room for another reference */
-    PyObject *check_threads; /* (): raise if no thread can be started */
-    PyObject *failure;      /* (store, context, error address, trap address, raised) -> exception */
+    PyObject *no_ticker;    /* (): raise that no thread can be started to keep the time */
+    PyObject *failure;      /* (store, context, Failure, raised) -> exception */
     PyObject *explained;    /* (exception, name, arguments, types) -> itself, or what says which argument it is about */
     PyObject *wasm_exception; /* the class of what WebAssembly may catch */
     PyObject *throw;        /* (store, exception) -> the address of the trap to answer with */
@@ -46,12 +46,11 @@ struct state {
     PyObject *keywords;     /* (function, arguments, keywords): call it with a timeout */
 };
 
-/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_restore, wrt_signals_look and wrt_wasi_is_gone: they belong to the
- * other extension. */
+/* wrt_store_delete, wrt_enter, wrt_leave, wrt_signals_restore and wrt_signals_look: they belong to the other
+ * extension. */
 extern void (*delete_store)(wasmtime_store_t *);
 extern bool (*restore_signals)(void);
 extern void (*look_at_signals)(void);
-extern bool (*wasi_is_gone)(void);
 extern void (*enter_work)(int), (*leave_work)(int);
 
 struct state *state_of_type(PyTypeObject *type); /* of a type of this module, or derived from one */
@@ -73,21 +72,14 @@ typedef struct Guard {
     Lease *lease;                /* NULL once the store is closed and nobody is inside, */
     wasmtime_context_t *context; /* and then so are these two */
     wrt_host_refs_t *refs;
-    wrt_epochs_t *epochs;        /* NULL where the engine has no epochs */
+    wrt_store_t inside;          /* the data of the C store */
+    PyObject *wasi;              /* what owns `inside.wasi`, or NULL */
     PyObject *context_object; /* the context for Python, made when a `with` block first asks for it */
     unsigned long owner;  /* the thread that is inside, or 0 */
     unsigned depth;       /* entries of that thread */
     unsigned activations; /* those of them that run WebAssembly */
-    union {
-        struct {
-            char closed;
-            char needs_threads; /* WASI in the store may need one, for files: that it can be had is looked at first */
-        };
-        uint16_t not_plain; /* either */
-    };
-    char lost;                   /* by a fork: 1 since another thread was inside, 2 since it may call WASI; then */
-                                 /* it is closed too, and its store is never freed */
-    char runs_wasi;              /* functions of WASI are in the store */
+    char closed;
+    char lost; /* by a fork, since another thread was inside: it is closed too, and its store is never freed */
     size_t max_wasm_stack;
     PyThreadState *released; /* the thread state that dropped the GIL for the innermost call, */
                              /* GIL_KEPT, or NULL where another way in was taken */
@@ -121,13 +113,20 @@ int guard_leave(Guard *guard);         /* -1 with an exception that what follows
 int guard_enter_running(Guard *guard); /* the same for what runs WebAssembly: stack is checked too */
 int guard_leave_running(Guard *guard);
 
-/* In a forked child, give up stores that another thread was in, and, where WASI ran, all that may call it. */
+/* In a forked child, give up stores that another thread was in. */
 void guard_lose_by_fork(void);
 
 /* Make an externref to a Python object, which the store keeps. Inside the guard. */
 int guard_new_object(Guard *guard, PyObject *object, wasmtime_val_t *val);
 /* Raise what a call ended with; takes over error and trap. Inside the guard. */
 void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error, wasm_trap_t *trap);
+
+/* ---- What a call ended with ---- */
+
+/* An object that owns both, whatever happens: NULL with an exception, and they are deleted. One may be NULL. */
+PyObject *failure_new(struct state *state, wasmtime_error_t *error, wasm_trap_t *trap);
+PyObject *failure_hold(PyObject *module, PyObject *args);
+PyObject *failure_error_message(PyObject *module, PyObject *address);
 
 /* ---- Signatures ---- */
 
@@ -167,12 +166,15 @@ typedef struct {
 PyObject *function_map(PyObject *self, PyObject *args);
 
 extern PyType_Spec guard_spec, running_spec, lease_spec, signature_spec, function_spec, host_spec, memory_spec,
-    view_spec, caller_spec;
+    view_spec, caller_spec, failure_spec;
 PyObject *host_define(PyObject *module, PyObject *args);
 PyObject *handlers_watch(PyObject *module, PyObject *function);
+PyObject *handlers_unblock(PyObject *module, PyObject *unused);
+PyObject *handlers_end(PyObject *module, PyObject *unused);
 PyObject *host_new(PyObject *module, PyObject *args);
 int host_add_callbacks(PyObject *module);
 PyObject *instance_new(PyObject *module, PyObject *args);
+PyObject *function_call_values(PyObject *module, PyObject *args);
 PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssize_t nargs);
 
 /* ---- Exceptions of any Python version ---- */

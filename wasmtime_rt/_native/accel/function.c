@@ -61,7 +61,7 @@ static __attribute__((noinline)) PyObject *run_raw(Function *self, wasmtime_val_
     struct crossing outer = guard_cross(self->guard, self->store, self->keep_gil);
     wasmtime_error_t *error = wasmtime_func_call_unchecked(
         self->guard->context, &self->func, slots, (size_t)self->signature->slots, &trap);
-    guard_return(self->guard, outer);
+    guard_return(self->guard, outer, &error, &trap);
     if (error || trap)
         guard_raise_failure(self->guard, self->store, error, trap);
     else
@@ -111,6 +111,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
         return NULL;
     Guard *guard = (Guard *)guard_object;
     restore_signals();
+    unblock_faults();
     if (guard_enter_running_inline(guard) == 0) {
         struct crossing outer = guard_cross(guard, store, 0);
         enter_work(WRT_INSTANTIATES);
@@ -118,7 +119,7 @@ PyObject *instance_new(PyObject *module, PyObject *args) {
             guard->context, (const wasmtime_module_t *)(uintptr_t)code, imports.buf,
             (size_t)imports.len / sizeof(wasmtime_extern_t), &instance, &trap);
         leave_work(WRT_INSTANTIATES);
-        guard_return(guard, outer);
+        guard_return(guard, outer, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, store, error, trap);
         else
@@ -152,7 +153,7 @@ PyObject *instance_new_prepared(PyObject *module, PyObject *const *args, Py_ssiz
         enter_work(WRT_INSTANTIATES);
         wasmtime_error_t *error = wasmtime_instance_pre_instantiate(prepared, guard->context, &instance, &trap);
         leave_work(WRT_INSTANTIATES);
-        guard_return(guard, outer);
+        guard_return(guard, outer, &error, &trap);
         if (error || trap)
             guard_raise_failure(guard, args[0], error, trap);
         else
@@ -239,28 +240,36 @@ static void explain(Function *self, PyObject *const *args) {
         set_exception(told);
 }
 
-static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasmtime_val_t *vals) {
+/* Call with values that are written. Inside the guard. 0, or -1 with an exception. */
+static int run_checked(Function *self, PyObject *const *args, const wasmtime_val_t *vals, wasmtime_val_t *results) {
     Signature *sig = self->signature;
     Guard *guard = self->guard;
-    wasmtime_val_t *results = vals + sig->nparams;
     wasm_trap_t *trap = NULL;
-    for (Py_ssize_t i = 0; i < sig->nparams; i++)
-        if (to_val(self, sig->params[i], args[i], vals + i, i) < 0)
-            return NULL;
     if (guard_enter_running_inline(guard) < 0)
-        return NULL;
+        return -1;
     struct crossing outer = guard_cross(guard, self->store, 0);
     wasmtime_error_t *error = wasmtime_func_call(
         guard->context, &self->func, vals, (size_t)sig->nparams, results, (size_t)sig->nresults, &trap);
-    guard_return(guard, outer);
+    guard_return(guard, outer, &error, &trap);
     guard_leave_running_inline(guard); /* not the outermost entry: it cannot fail */
     if (error || trap) {
         int ours = error != NULL;
         guard_raise_failure(guard, self->store, error, trap);
         if (ours)
             explain(self, args);
-        return NULL;
+        return -1;
     }
+    return 0;
+}
+
+static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasmtime_val_t *vals) {
+    Signature *sig = self->signature;
+    wasmtime_val_t *results = vals + sig->nparams;
+    for (Py_ssize_t i = 0; i < sig->nparams; i++)
+        if (to_val(self, sig->params[i], args[i], vals + i, i) < 0)
+            return NULL;
+    if (run_checked(self, args, vals, results) < 0)
+        return NULL;
     if (sig->nresults == 1)
         return from_val(self, sig->results[0], results);
     if (sig->nresults == 0)
@@ -274,6 +283,24 @@ static PyObject *call_checked_inside(Function *self, PyObject *const *args, wasm
             PyTuple_SET_ITEM(tuple, i, item);
     }
     return tuple;
+}
+
+/* call_values(function, arguments, address of the values, address of the results): inside the guard, for values that
+ * Python has written, and releases. */
+PyObject *function_call_values(PyObject *module, PyObject *args) {
+    PyTypeObject *type = ((struct state *)PyModule_GetState(module))->function_type;
+    Function *self;
+    PyObject *given;
+    unsigned long long vals, results;
+    if (!PyArg_ParseTuple(args, "O!O!KK", type, &self, &PyTuple_Type, &given, &vals, &results))
+        return NULL;
+    if (PyTuple_GET_SIZE(given) != self->signature->nparams)
+        return PyErr_Format(PyExc_TypeError, "expected %zd arguments", self->signature->nparams);
+    if (run_checked(
+            self, PySequence_Fast_ITEMS(given), (const wasmtime_val_t *)(uintptr_t)vals,
+            (wasmtime_val_t *)(uintptr_t)results) < 0)
+        return NULL;
+    Py_RETURN_NONE;
 }
 
 static PyObject *call_checked(Function *self, PyObject *const *args, size_t nargsf, PyObject *kwnames) {
@@ -328,19 +355,25 @@ static inline __attribute__((always_inline)) PyObject *call_first(
         Py_DECREF(self);
         return result;
     }
-    if (epochs)
-        epochs_calls->enter(guard->epochs);
+    if (epochs && unlikely(!epochs_calls->enter(guard->inside.epochs))) {
+        guard->activations = 0;
+        guard_no_ticker(guard);
+        Py_DECREF(self);
+        return NULL;
+    }
     guard->caller = self->store;
     if (!self->keep_gil)
         thread = PyEval_SaveThread();
     guard->released = thread;
     wasmtime_error_t *error = wasmtime_func_call_unchecked(guard->context, &self->func, slots, self->slots, &trap);
+    settle(guard, &error, &trap);
     if (thread != GIL_KEPT)
         PyEval_RestoreThread(thread);
+    settle_interruption(guard, &error, &trap);
     guard->released = NULL;
     guard->caller = NULL;
     if (epochs)
-        epochs_calls->leave(guard->epochs);
+        epochs_calls->leave(guard->inside.epochs);
     if (unlikely(error || trap)) {
         guard_raise_failure(guard, self->store, error, trap);
         result = NULL;
@@ -380,7 +413,7 @@ static vectorcallfunc way_of(Function *self) {
         {call_first_v128, call_first_v128_epochs},
     };
     Signature *sig = self->signature;
-    int epochs = self->guard->epochs != NULL;
+    int epochs = self->guard->inside.epochs != NULL;
     if (!sig->plain)
         return (vectorcallfunc)call_checked;
     if (sig->slots > FEW_PLAIN)

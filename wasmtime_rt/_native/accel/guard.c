@@ -1,5 +1,16 @@
 /* The guard: one thread at a time inside a store, that thread as often as it likes. */
+#define _GNU_SOURCE
 #include "hot.h"
+
+#include <pthread.h>
+#include <signal.h>
+
+/* As in shared.c: the oldest version of what newer C libraries moved. */
+#if defined(__GLIBC__) && defined(__x86_64__)
+__asm__(".symver pthread_sigmask,pthread_sigmask@GLIBC_2.2.5");
+#elif defined(__GLIBC__) && defined(__aarch64__)
+__asm__(".symver pthread_sigmask,pthread_sigmask@GLIBC_2.17");
+#endif
 
 __thread struct thread this_thread;
 
@@ -9,7 +20,17 @@ void learn_this_thread(void) {
     char here;
     size_t left = wrt_stack_left();
     this_thread.lowest_stack = left == SIZE_MAX ? 0 : (uintptr_t)&here - left; /* 0 where nobody knows */
+    this_thread.limit = epochs_calls ? epochs_calls->here() : NULL; /* NULL before there is any store */
+    unblock_faults();
     this_thread.ident = PyThread_get_thread_ident();
+}
+
+void unblock_faults(void) {
+    sigset_t faults;
+    sigemptyset(&faults);
+    for (size_t i = 0; i < FAULT_COUNT; i++)
+        sigaddset(&faults, FAULTS[i]);
+    pthread_sigmask(SIG_UNBLOCK, &faults, NULL);
 }
 
 int calls_until_look;
@@ -17,7 +38,6 @@ int calls_until_look;
 void (*delete_store)(wasmtime_store_t *);
 bool (*restore_signals)(void);
 void (*look_at_signals)(void);
-bool (*wasi_is_gone)(void);
 void (*enter_work)(int), (*leave_work)(int);
 
 int guard_refuse(Guard *guard) {
@@ -36,7 +56,8 @@ static void let_go(Guard *guard) {
     PyObject *pending = PyErr_Occurred() ? take_exception() : NULL;
     guard->context = NULL;
     guard->refs = NULL;
-    guard->epochs = NULL;
+    guard->inside = (wrt_store_t){NULL, NULL};
+    Py_CLEAR(guard->wasi);
     Py_CLEAR(guard->lease);
     Py_CLEAR(guard->on_leave);
     PyDict_Clear(guard->hosts);
@@ -96,18 +117,16 @@ int guard_small_stack(Guard *guard, size_t needed) {
     return -1;
 }
 
-int guard_look_around(Guard *guard) {
-    if (calls_until_look < 0) {
-        calls_until_look = CALLS_BETWEEN_LOOKS;
-        look_at_signals();
-    }
-    if (!guard->needs_threads)
-        return 0;
-    PyObject *enough = PyObject_CallNoArgs(guard->state->check_threads);
-    if (!enough)
-        guard_leave(guard);
-    Py_XDECREF(enough);
-    return enough ? 0 : -1;
+void guard_look_around(void) {
+    calls_until_look = CALLS_BETWEEN_LOOKS;
+    look_at_signals();
+}
+
+int guard_no_ticker(Guard *guard) {
+    PyObject *never = PyObject_CallNoArgs(guard->state->no_ticker);
+    Py_XDECREF(never);
+    guard_leave(guard);
+    return -1;
 }
 
 int guard_enter(Guard *guard) { return guard_enter_inline(guard); }
@@ -156,20 +175,22 @@ static PyObject *guard_next_key(Guard *self, PyObject *unused) {
 void guard_raise_failure(Guard *guard, PyObject *store, wasmtime_error_t *error, wasm_trap_t *trap) {
     PyObject *raised = guard->raised ? guard->raised : Py_NewRef(Py_None);
     guard->raised = NULL;
-    PyObject *exception = PyObject_CallFunction(
-        guard->state->failure, "ONKKN", store, context_object(guard), (unsigned long long)(uintptr_t)error,
-        (unsigned long long)(uintptr_t)trap, raised);
+    PyObject *ended = failure_new(guard->state, error, trap); /* first: what follows may raise */
+    PyObject *exception =
+        PyObject_CallFunction(guard->state->failure, "ONNN", store, context_object(guard), ended, raised);
     if (exception)
         set_exception(exception);
     else
         guard->abandoned++; /* nobody knows how it ended */
 }
 
+static Guard *guard_from_data(void *data) { return (Guard *)((char *)data - offsetof(Guard, inside)); }
+
 /* ---- Epochs ---- */
 
 /* Lets Python handle its signals, on its main thread, at a tick. What a handler raises comes out of the call. */
 static int serve(uintptr_t store) {
-    Guard *guard = (Guard *)store;
+    Guard *guard = guard_from_data((void *)store);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
     PyThreadState *released = enter_python(guard, &ensured);
     guard->released = NULL; /* whatever a handler enters next has its own way back */
@@ -199,8 +220,21 @@ static PyObject *guard_set_time_limit(Guard *self, PyObject *const *args, Py_ssi
     unsigned long long began = PyLong_AsUnsignedLongLong(args[0]), ends = PyLong_AsUnsignedLongLong(args[1]);
     if (PyErr_Occurred())
         return NULL;
-    if (self->epochs)
-        epochs_calls->set_limit(self->epochs, began, ends);
+    if (self->inside.epochs)
+        epochs_calls->set_limit(self->inside.epochs, began, ends);
+    Py_RETURN_NONE;
+}
+
+PyDoc_STRVAR(
+    set_call_limit_doc,
+    "set_call_limit(nanoseconds)\n--\n\nGive each outermost call that much time while no other limit is set.");
+
+static PyObject *guard_set_call_limit(Guard *self, PyObject *nanoseconds) {
+    unsigned long long allowance = PyLong_AsUnsignedLongLong(nanoseconds);
+    if (PyErr_Occurred())
+        return NULL;
+    if (self->inside.epochs)
+        epochs_calls->set_allowance(self->inside.epochs, allowance);
     Py_RETURN_NONE;
 }
 
@@ -208,7 +242,7 @@ PyDoc_STRVAR(interrupt_doc, "interrupt()\n--\n\nEnd the call that is running, an
 
 static PyObject *guard_interrupt(Guard *self, PyObject *unused) {
     (void)unused;
-    return PyBool_FromLong(self->epochs && epochs_calls->interrupt(self->epochs));
+    return PyBool_FromLong(self->inside.epochs && epochs_calls->interrupt(self->inside.epochs));
 }
 
 /* ---- The Python type ---- */
@@ -226,7 +260,7 @@ static PyObject *guard_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 }
 
 Guard *guard_of(wasmtime_caller_t *caller) {
-    return wasmtime_context_get_data(wasmtime_caller_context(caller));
+    return guard_from_data(wasmtime_context_get_data(wasmtime_caller_context(caller)));
 }
 
 PyDoc_STRVAR(
@@ -268,8 +302,8 @@ static PyObject *guard_open(Guard *self, PyObject *const *args, Py_ssize_t nargs
         self->next->link = &self->next;
     self->link = &guards;
     guards = self;
-    lease->store = wasmtime_store_new(engine, self, NULL);
-    if (clock && !(self->epochs = epochs_calls->make(lease->store, clock)))
+    lease->store = wasmtime_store_new(engine, &self->inside, NULL);
+    if (clock && !(self->inside.epochs = epochs_calls->make(lease->store, clock)))
         return PyErr_NoMemory();
     self->context = wasmtime_store_context(lease->store);
     self->refs = lease->refs;
@@ -339,6 +373,24 @@ static PyObject *running_exit(Running *self, PyObject *const *args, Py_ssize_t n
     Py_RETURN_NONE;
 }
 
+PyDoc_STRVAR(
+    set_wasi_doc,
+    "set_wasi(address, owner)\n--\n\n"
+    "Give the store the `wrt_wasi_t` at an address, which `owner` keeps alive. Inside the guard, while nothing runs.");
+
+static PyObject *guard_set_wasi(Guard *self, PyObject *const *args, Py_ssize_t nargs) {
+    if (nargs != 2)
+        return PyErr_Format(PyExc_TypeError, "expected an address and its owner");
+    wrt_wasi_t *wasi = PyLong_AsVoidPtr(args[0]);
+    if (!wasi && PyErr_Occurred())
+        return NULL;
+    if (self->activations)
+        return PyErr_Format(PyExc_RuntimeError, "a call is running");
+    self->inside.wasi = wasi;
+    Py_XSETREF(self->wasi, Py_NewRef(args[1]));
+    Py_RETURN_NONE;
+}
+
 PyDoc_STRVAR(give_up_doc, "give_up()\n--\n\nRefuse further entries; the C store goes when nobody needs it.");
 
 static PyObject *guard_give_up(Guard *self, PyObject *unused) {
@@ -361,7 +413,7 @@ static PyObject *guard_store(Guard *self, void *unused) {
 
 static PyObject *guard_epochs(Guard *self, void *unused) {
     (void)unused;
-    return PyLong_FromVoidPtr(self->epochs);
+    return PyLong_FromVoidPtr(self->inside.epochs);
 }
 
 static PyObject *guard_refs(Guard *self, void *unused) {
@@ -373,16 +425,11 @@ static PyObject *guard_refs(Guard *self, void *unused) {
  * Python. */
 void guard_lose_by_fork(void) {
     unsigned long here = PyThread_get_thread_ident();
-    bool gone = wasi_is_gone && wasi_is_gone();
     for (Guard *guard = guards; guard; guard = guard->next) {
-        if (guard->owner && guard->owner != here)
-            guard->lost = 1;
-        else if (guard->runs_wasi && gone)
-            guard->lost = 2;
-        else
+        if (!guard->owner || guard->owner == here)
             continue;
-        guard->closed = 1;
-        /* It may be half changed, or wait for threads that are not there: it is not touched again. */
+        guard->lost = guard->closed = 1;
+        /* It may be half changed: it is not touched again. */
         if (guard->lease) {
             guard->lease->store = NULL;
             guard->lease->refs = NULL;
@@ -393,6 +440,7 @@ void guard_lose_by_fork(void) {
 static int guard_traverse(Guard *self, visitproc visit, void *arg) {
     Py_VISIT(Py_TYPE(self));
     Py_VISIT(self->lease);
+    Py_VISIT(self->wasi);
     Py_VISIT(self->context_object);
     Py_VISIT(self->raised);
     Py_VISIT(self->on_leave);
@@ -418,6 +466,7 @@ static void guard_dealloc(Guard *self) {
     }
     guard_clear(self);
     Py_CLEAR(self->lease);
+    Py_CLEAR(self->wasi);
     Py_CLEAR(self->context_object);
     Py_CLEAR(self->objects);
     Py_CLEAR(self->hosts);
@@ -432,17 +481,17 @@ static PyMethodDef guard_methods[] = {
     {"__exit__", (PyCFunction)(void (*)(void))guard_exit_method, METH_FASTCALL, NULL},
     {"running", (PyCFunction)guard_running, METH_O, NULL},
     {"set_time_limit", (PyCFunction)(void (*)(void))guard_set_time_limit, METH_FASTCALL, set_time_limit_doc},
+    {"set_call_limit", (PyCFunction)guard_set_call_limit, METH_O, set_call_limit_doc},
     {"interrupt", (PyCFunction)guard_interrupt, METH_NOARGS, interrupt_doc},
     {"next_key", (PyCFunction)guard_next_key, METH_NOARGS, NULL},
+    {"set_wasi", (PyCFunction)(void (*)(void))guard_set_wasi, METH_FASTCALL, set_wasi_doc},
     {"give_up", (PyCFunction)guard_give_up, METH_NOARGS, give_up_doc},
     {NULL},
 };
 
 static PyMemberDef guard_members[] = {
     {"closed", T_BOOL, offsetof(Guard, closed), READONLY, NULL},
-    {"lost", T_BYTE, offsetof(Guard, lost), READONLY, NULL},
-    {"needs_threads", T_BOOL, offsetof(Guard, needs_threads), 0, NULL},
-    {"runs_wasi", T_BOOL, offsetof(Guard, runs_wasi), 0, NULL},
+    {"lost", T_BOOL, offsetof(Guard, lost), READONLY, NULL},
     {"raised", T_OBJECT, offsetof(Guard, raised), 0, NULL},
     {"on_leave", T_OBJECT, offsetof(Guard, on_leave), 0, NULL},
     {"objects", T_OBJECT, offsetof(Guard, objects), READONLY, NULL},

@@ -10,6 +10,7 @@ typedef struct {
     PyObject *function;
     PyObject *name;
     char with_caller; /* whether the function takes who calls it first */
+    char is_python;   /* whether it is Python code, which looks for signals by itself */
 } Host;
 
 /* Who calls a host function, for as long as that runs. The object model derives a class from it. */
@@ -76,6 +77,17 @@ static wasm_trap_t *trap(Guard *guard) {
 
 /* Whether the store cannot run on, with an exception: the host function has forked, and this is the child. */
 static int lost(Guard *guard) { return unlikely(guard->lost) && guard_refuse(guard) < 0; }
+
+/* What ends the call where its limit has passed, or NULL: WebAssembly itself looks at the time only when functions
+ * begin and loops start over. */
+static inline wasm_trap_t *end_by_limit(void) { return limit_passed() ? epochs_calls->end() : NULL; }
+
+/* Whether the host function must fail after all, with an exception: it has forked, and this is the child; or a signal
+ * handler raised, since Ctrl-C must not wait for the next Python code. */
+static inline int stopped(const Host *self, Guard *guard) {
+    return lost(guard) ||
+           (!self->is_python && this_thread.ident == self->state->main_thread && PyErr_CheckSignals() < 0);
+}
 
 static int write_result(Host *self, Py_ssize_t i, PyObject *value, wasmtime_val_raw_t *slots) {
     return pack_number(self->signature, self->signature->results[i], value, slots + i, self->name, "result", i);
@@ -170,15 +182,19 @@ static wasm_trap_t *raw_callback(void *env, wasmtime_caller_t *caller, wasmtime_
     Host *self = env;
     Guard *guard = guard_of(caller);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    wasm_trap_t *failed = end_by_limit();
+    if (failed)
+        return failed;
     PyThreadState *released = enter_python(guard, &ensured);
     (void)count;
     guard->released = NULL; /* whatever Python enters next has its own way back */
     Py_INCREF(self);
-    wasm_trap_t *failed = call_raw(self, caller, slots) < 0 || lost(guard) ? trap(guard) : NULL;
+    if (call_raw(self, caller, slots) < 0 || stopped(self, guard))
+        failed = trap(guard);
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
-    return failed;
+    return failed ? failed : end_by_limit();
 }
 
 /* ---- Signatures with references */
@@ -241,17 +257,21 @@ static wasm_trap_t *checked_callback(
     Host *self = env;
     Guard *guard = guard_of(caller);
     PyGILState_STATE ensured = PyGILState_UNLOCKED;
+    wasm_trap_t *failed = end_by_limit();
+    if (failed)
+        return failed;
     PyThreadState *released = enter_python(guard, &ensured);
     (void)nargs, (void)nresults;
     guard->released = NULL;
     Py_INCREF(self);
     PyObject *store = Py_NewRef(guard->caller);
-    wasm_trap_t *failed = call_checked(self, caller, store, args, results) < 0 || lost(guard) ? trap(guard) : NULL;
+    if (call_checked(self, caller, store, args, results) < 0 || stopped(self, guard))
+        failed = trap(guard);
     Py_DECREF(store);
     Py_DECREF(self);
     guard->released = released;
     leave_python(released, ensured);
-    return failed;
+    return failed ? failed : end_by_limit(); /* the engine takes over the results in either case */
 }
 
 /* ---- Making them ---- */
@@ -265,6 +285,7 @@ static Host *make_host(
         self->function = Py_NewRef(function);
         self->name = Py_NewRef(name);
         self->with_caller = with_caller != 0;
+        self->is_python = PyFunction_Check(function);
     }
     return self;
 }

@@ -5,6 +5,7 @@
 #include "accel.h"
 
 #include <math.h>
+#include <signal.h>
 
 #define unlikely(condition) __builtin_expect(!!(condition), 0)
 
@@ -13,11 +14,18 @@
 struct thread {
     unsigned long ident;    /* as Python knows it */
     uintptr_t lowest_stack; /* the lowest address that its stack may reach */
+    wrt_limit_t **limit;    /* where the limit of its innermost call is */
 };
 
 /* In the static block, where no call is needed to find it. */
 extern __thread struct thread this_thread __attribute__((tls_model("initial-exec"), visibility("hidden")));
 void learn_this_thread(void);
+
+/* The signals by which the engine notices traps. A blocked one ends the process, whoever handles it. Threads may
+ * inherit such a mask, or set it: it is lifted when a thread is learnt, and what Python blocks later in `handlers.c`. */
+#define FAULT_COUNT 3
+static const int FAULTS[FAULT_COUNT] = {SIGILL, SIGSEGV, SIGFPE};
+void unblock_faults(void);
 
 static inline unsigned long thread_ident(void) {
     if (!this_thread.ident)
@@ -28,6 +36,21 @@ static inline unsigned long thread_ident(void) {
 static inline size_t stack_left(void) {
     char here;
     return (uintptr_t)&here - this_thread.lowest_stack;
+}
+
+/* ---- Limits ---- */
+
+/* Whether a limit of this thread's calls has passed, by the last tick. Inside a guard: the thread is known. */
+static inline int limit_passed(void) {
+    const wrt_limit_t *limit = *this_thread.limit;
+    return limit && unlikely(__atomic_load_n(epochs_calls->time, __ATOMIC_RELAXED) >=
+                             __atomic_load_n(&limit->due, __ATOMIC_RELAXED));
+}
+
+/* Whether one of them was interrupted. */
+static inline int limit_is_now(void) {
+    const wrt_limit_t *limit = *this_thread.limit;
+    return limit && unlikely(__atomic_load_n(&limit->due, __ATOMIC_RELAXED) == 0);
 }
 
 /* ---- The guard ---- */
@@ -64,7 +87,8 @@ static inline int guard_leave_inline(Guard *guard) {
 }
 
 int guard_small_stack(Guard *guard, size_t needed); /* leaves, raises, returns -1 */
-int guard_look_around(Guard *guard);                /* now and then, before an outermost call: -1, having left */
+void guard_look_around(void);                       /* now and then, before an outermost call */
+int guard_no_ticker(Guard *guard);                  /* leaves, raises that nothing keeps the time, returns -1 */
 
 static inline int guard_enter_running_inline(Guard *guard) {
     if (guard_enter_inline(guard) < 0)
@@ -74,18 +98,18 @@ static inline int guard_enter_running_inline(Guard *guard) {
     if (stack_left() < needed)
         return guard_small_stack(guard, needed);
     if (guard->activations == 0) {
-        if (unlikely(--calls_until_look < 0 || guard->needs_threads) && guard_look_around(guard) < 0)
-            return -1;
-        if (unlikely(guard->epochs))
-            epochs_calls->enter(guard->epochs);
+        if (unlikely(--calls_until_look < 0))
+            guard_look_around();
+        if (unlikely(guard->inside.epochs) && !epochs_calls->enter(guard->inside.epochs))
+            return guard_no_ticker(guard);
     }
     guard->activations++;
     return 0;
 }
 
 static inline int guard_leave_running_inline(Guard *guard) {
-    if (--guard->activations == 0 && unlikely(guard->epochs))
-        epochs_calls->leave(guard->epochs);
+    if (--guard->activations == 0 && unlikely(guard->inside.epochs))
+        epochs_calls->leave(guard->inside.epochs);
     return guard_leave_inline(guard);
 }
 
@@ -94,7 +118,7 @@ static inline int guard_enter_first_inline(Guard *guard) {
     char here;
     unsigned long ident = this_thread.ident; /* 0, and then the stack is unknown too, before the first call */
     if (unlikely(
-            guard->owner || guard->not_plain || guard->raised || !ident || objects_were_dropped(guard) ||
+            guard->owner || guard->closed || guard->raised || !ident || objects_were_dropped(guard) ||
             (uintptr_t)&here - this_thread.lowest_stack < guard->max_wasm_stack + STACK_MARGIN ||
             --calls_until_look < 0))
         return 0;
@@ -125,9 +149,25 @@ static inline struct crossing guard_cross(Guard *guard, PyObject *store, int kee
     return outer;
 }
 
-static inline void guard_return(Guard *guard, struct crossing outer) {
+/* What the outermost call ends with, after the engine has returned: no result and no exit code hides a limit that had
+ * passed by then. Without the GIL, since the wait for it is not the guest's; an interruption may come meanwhile, so
+ * that it is looked at again. */
+static inline void settle(const Guard *guard, wasmtime_error_t **error, wasm_trap_t **trap) {
+    if (limit_passed() && guard->activations == 1)
+        epochs_calls->settle(error, trap);
+}
+
+static inline void settle_interruption(const Guard *guard, wasmtime_error_t **error, wasm_trap_t **trap) {
+    if (limit_is_now() && guard->activations == 1)
+        epochs_calls->settle(error, trap);
+}
+
+static inline void guard_return(
+    Guard *guard, struct crossing outer, wasmtime_error_t **error, wasm_trap_t **trap) {
+    settle(guard, error, trap);
     if (guard->released != GIL_KEPT)
         PyEval_RestoreThread(guard->released);
+    settle_interruption(guard, error, trap);
     guard->released = outer.released;
     guard->caller = outer.caller;
 }

@@ -157,7 +157,7 @@ PyObject *function_map(PyObject *object, PyObject *args) {
     while (row < rows) {
         struct crossing outer = guard_cross(guard, self->store, 0);
         row += run_rows(&run, rows - row);
-        guard_return(guard, outer);
+        guard_return(guard, outer, &run.error, &run.trap);
         if (run.error || run.trap) {
             guard_raise_failure(guard, self->store, run.error, run.trap);
             break;

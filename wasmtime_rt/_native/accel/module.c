@@ -1,5 +1,5 @@
 /* The extension module `_accel`: its state, its types, and what Python registers with it. */
-#include "accel.h"
+#include "hot.h"
 
 #include <pthread.h>
 #include <signal.h>
@@ -122,7 +122,7 @@ static const struct {
     {"refuse", offsetof(struct state, refuse)},
     {"small_stack", offsetof(struct state, small_stack)},
     {"heap_full", offsetof(struct state, heap_full)},
-    {"check_threads", offsetof(struct state, check_threads)},
+    {"no_ticker", offsetof(struct state, no_ticker)},
     {"failure", offsetof(struct state, failure)},
     {"explained", offsetof(struct state, explained)},
     {"wasm_exception", offsetof(struct state, wasm_exception)},
@@ -175,6 +175,7 @@ static PyObject *accel_set_epochs_calls(PyObject *module, PyObject *address) {
     if (PyErr_Occurred())
         return NULL;
     epochs_calls = calls;
+    this_thread.limit = calls->here();
     Py_RETURN_NONE;
 }
 
@@ -199,21 +200,20 @@ static PyObject *accel_use_vectorcall(PyObject *module, PyObject *type) {
 PyDoc_STRVAR(
     native_doc,
     "use_native(*addresses)\n--\n\nSay where C functions of the package are: to restore and look at signal handlers, to "
-    "delete stores, to enter and leave what forks wait for, to tell whether a fork has cost WASI.");
+    "delete stores, to enter and leave what forks wait for.");
 
 static PyObject *accel_use_native(PyObject *module, PyObject *args) {
-    unsigned long long restore, look, delete, enter, leave, gone;
+    unsigned long long restore, look, delete, enter, leave;
     (void)module;
-    if (!PyArg_ParseTuple(args, "KKKKKK", &restore, &look, &delete, &enter, &leave, &gone))
+    if (!PyArg_ParseTuple(args, "KKKKK", &restore, &look, &delete, &enter, &leave))
         return NULL;
+    if (!restore_signals && pthread_atfork(NULL, NULL, guard_lose_by_fork) != 0) /* once */
+        return PyErr_NoMemory();
     restore_signals = (bool (*)(void))(uintptr_t)restore;
     delete_store = (void (*)(wasmtime_store_t *))(uintptr_t)delete;
     enter_work = (void (*)(int))(uintptr_t)enter;
     leave_work = (void (*)(int))(uintptr_t)leave;
     look_at_signals = (void (*)(void))(uintptr_t)look;
-    if (!wasi_is_gone && pthread_atfork(NULL, NULL, guard_lose_by_fork) != 0) /* once */
-        return PyErr_NoMemory();
-    wasi_is_gone = (bool (*)(void))(uintptr_t)gone;
     Py_RETURN_NONE;
 }
 
@@ -243,6 +243,7 @@ static int accel_exec(PyObject *module) {
         {&state->function_type, &function_spec},   {&state->host_type, &host_spec},
         {&state->memory_type, &memory_spec},       {&state->view_type, &view_spec},
         {&state->owned_type, &owned_spec},         {&state->caller_type, &caller_spec},
+        {&state->failure_type, &failure_spec},
     };
     for (size_t i = 0; i < COUNT(types); i++) {
         *types[i].type = (PyTypeObject *)PyType_FromModuleAndSpec(module, types[i].spec, NULL);
@@ -266,6 +267,7 @@ static int accel_traverse(PyObject *module, visitproc visit, void *arg) {
     Py_VISIT(state->view_type);
     Py_VISIT(state->owned_type);
     Py_VISIT(state->caller_type);
+    Py_VISIT(state->failure_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_VISIT(*SLOT(state, REGISTERED[i]));
     return 0;
@@ -283,6 +285,7 @@ static int accel_clear(PyObject *module) {
     Py_CLEAR(state->view_type);
     Py_CLEAR(state->owned_type);
     Py_CLEAR(state->caller_type);
+    Py_CLEAR(state->failure_type);
     for (size_t i = 0; i < COUNT(REGISTERED); i++)
         Py_CLEAR(*SLOT(state, REGISTERED[i]));
     return 0;
@@ -294,10 +297,15 @@ static PyMethodDef accel_methods[] = {
     {"set_epochs_calls", accel_set_epochs_calls, METH_O, epochs_calls_doc},
     {"use_native", accel_use_native, METH_VARARGS, native_doc},
     {"look_at_signals", accel_look_at_signals, METH_NOARGS, look_doc},
+    {"unblock", handlers_unblock, METH_NOARGS, "unblock()\n--\n\nUnblock the signals of traps on this thread."},
+    {"end", handlers_end, METH_NOARGS, "end()\n--\n\nKeep no handlers in Python any more for the signals of traps."},
     {"watch", handlers_watch, METH_O, watch_doc},
     {"own", accel_own, METH_VARARGS, own_doc},
     {"use_vectorcall", accel_use_vectorcall, METH_O, vectorcall_doc},
     {"define", host_define, METH_VARARGS, NULL},
+    {"call_values", function_call_values, METH_VARARGS, NULL},
+    {"failure", failure_hold, METH_VARARGS, NULL},
+    {"error_message", failure_error_message, METH_O, NULL},
     {"instantiate", instance_new, METH_VARARGS, NULL},
     {"instantiate_prepared", (PyCFunction)(void (*)(void))instance_new_prepared, METH_FASTCALL, NULL},
     {"host", host_new, METH_VARARGS, NULL},

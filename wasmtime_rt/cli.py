@@ -170,7 +170,7 @@ def parser() -> argparse.ArgumentParser:
     compiled = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
     compiled.add_argument(
         "--compile-timeout", metavar="SECONDS", type=_or_none(_positive), default=...,
-        help="give up compiling after so many seconds: by default 30, and 10 more for each MiB; or 'none'",
+        help="give up compiling after so many seconds: by default 60, and 10 more for each MiB; or 'none'",
     )  # fmt: skip
     compiled.add_argument(
         "--compile-memory", metavar="SIZE", type=_or_none(size), default=...,

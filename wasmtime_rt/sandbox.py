@@ -286,7 +286,7 @@ class Sandbox(WasmtimeResource):
         max_created: Files, folders and links that may be created in ``mounts``, 10,000 by default; more is
             refused with ``EDQUOT``. ``None`` is no limit. ``exceeded`` of the result names both limits.
         max_module_size: Bytes of WebAssembly, or of text, that are compiled; ``None`` is no limit.
-        compile_timeout: Seconds that compiling may take: by default 30, and 10 more for each MiB of the
+        compile_timeout: Seconds that compiling may take: by default 60, and 10 more for each MiB of the
             module. ``None`` is no limit. What compilers write takes far less. A hostile module of a few
             kilobytes can take minutes and gigabytes, so a module of more than 512 bytes that is not cached
             is compiled in a process of its own, which is ended at the limit. To start it takes about 50
@@ -716,7 +716,7 @@ def run_wasi(
             is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
         compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
-            says: by default 30, and 10 more for each MiB of the module. ``None`` is no limit.
+            says: by default 60, and 10 more for each MiB of the module. ``None`` is no limit.
         compile_memory: Bytes of address space that compiling may take there: by default 256 MiB, and 40
             times the module's size. ``None`` is no limit.
         imports: Python functions for what it imports beside WASI.

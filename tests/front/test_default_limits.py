@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import compile_bombs
@@ -22,6 +23,7 @@ from wasmtime_rt import (
     WasmModule,
     _elsewhere,
     _loading,
+    cli,
     run_wasi,
     wat2wasm,
 )
@@ -231,6 +233,31 @@ def test_a_forked_child_has_none(compiled):
     assert len(recent) == 1
 
 
+def test_threads_share_what_is_kept(monkeypatch):
+    """No entry is lost for good, and no step meets a dict that another thread changes."""
+    monkeypatch.setattr(RecentModules, "MAX_ENTRIES", 4)
+    engine, modules, problems = WasmEngine(), RecentModules(), []
+    module = WasmModule(engine, '(module (func (export "f")))')
+
+    def work(first):
+        try:
+            for number in range(first, first + 500):
+                key = engine, None, str(number % 7)
+                found = modules.get(key)
+                assert found is None or len(found.exports) == 1
+                modules.put(key, module)
+        except Exception as problem:
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    assert len(modules) <= 4 + len(threads)
+
+
 def test_a_profile_names_a_copy_once(compiled, tmp_path):
     Sandbox(HELLO)
     sandbox = Sandbox(HELLO)
@@ -311,3 +338,46 @@ def test_the_child_is_told_by_letters():
     letters = (_elsewhere._DONE, _elsewhere._INVALID, _elsewhere._NO_MEMORY, _elsewhere._REFUSED,
                _elsewhere._TOO_LARGE)  # fmt: skip
     assert len(set(letters)) == len(letters)
+
+
+# ---- The command line
+
+
+def test_the_command_line_has_the_limits_of_the_library(monkeypatch, tmp_path):
+    given = []
+
+    class Recorded(Sandbox):
+        def __init__(self, program, **settings):
+            given.append(settings)
+            super().__init__(program, **settings)
+
+    monkeypatch.setattr(cli, "Sandbox", Recorded)
+    path = tmp_path / "a.wasm"
+    path.write_bytes(wat2wasm('(module (memory (export "memory") 1) (func (export "_start")))'))
+    assert cli.main(["run", str(path)]) == 0
+    lifted = ("--memory=none", "--compile-timeout=none", "--compile-memory=none", "--max-module-size=none")
+    assert cli.main(["run", *lifted, str(path)]) == 0
+    assert cli.main(["bench", "-n", "1", str(path), "_start"]) == 0
+    names = ("timeout", "memory", "compile_timeout", "compile_memory", "max_module_size")
+    run, free, bench = ({name: settings.get(name, ...) for name in names} for settings in given)
+    assert list(run.values()) == [None, 1 << 30, ..., ..., 128 << 20]
+    assert list(free.values()) == [None] * 5
+    assert list(bench.values()) == [None, ..., ..., ..., 128 << 20]
+
+
+@pytest.mark.parametrize("command", ["compile", "inspect"])
+def test_other_commands_compile_within_limits(command, tmp_path, capsys):
+    path = tmp_path / "bomb.wasm"
+    path.write_bytes(compile_bombs.wide_blocks(4096))
+    assert cli.main([command, str(path)]) == 1
+    assert "compile_memory: compiling took more than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["compile", "inspect", "wat2wasm", "validate"])
+def test_other_commands_refuse_large_files(command, tmp_path, capsys):
+    path = tmp_path / "a.wat"
+    path.write_bytes(b"(module)" + b" " * 2000)
+    assert cli.main([command, str(path)]) == 0
+    capsys.readouterr()
+    assert cli.main([command, "--max-module-size=1k", str(path)]) == 1
+    assert "the module has 2008 bytes, allowed are 1024" in capsys.readouterr().err

@@ -117,8 +117,6 @@ def micropython(cache):
             argv0="micropython",
             imports=hooks,
             cache=cache,
-            compile_timeout=300,
-            compile_memory=300 << 20,
             **settings,
         )
 
@@ -237,7 +235,7 @@ ESBUILD = "@esbuild/wasi-preview1@0.27.2"
 
 @pytest.fixture(scope="module")
 def esbuild(tmp_path_factory, cache):
-    """A function that runs esbuild, whose twenty megabytes are compiled within limits."""
+    """A function that runs esbuild, whose twenty megabytes are compiled within the default limits."""
     npm, folder = shutil.which("npm"), tmp_path_factory.mktemp("esbuild")
     if npm is None:
         pytest.skip("npm is not installed")
@@ -251,9 +249,7 @@ def esbuild(tmp_path_factory, cache):
         program.write_bytes(archive.extractfile("package/esbuild.wasm").read())
 
     def run(*arguments, **settings):
-        return run_wasi(
-            program, arguments, cache=cache, compile_timeout=600, compile_memory=1 << 30, **settings
-        )
+        return run_wasi(program, arguments, cache=cache, **settings)
 
     return run
 

@@ -202,7 +202,7 @@ def seeds(name):
         "text": [PLAIN.encode(), SIMPLE.encode(), b"(module)", b'(module binary "\\00asm\\01\\00\\00\\00")'],
         "shape": [plain[8:], w.wat2wasm(SIMPLE)[8:], b""],
         "serialized": [blob(), b"\1\0\0\0\xff", b"\4\0\0\0\0", b"\6\x10\0\0\0"],
-        "stamp": [blob()[-600:], b'{"engine":"50.0.1","settings":{},"imported_tables":[[0,[1,2,false]]],"exported_tables":{"t":[1,null,true]},"passed_on":{}}'],
+        "stamp": [blob()[-600:], b'{"engine":"50.0.1","settings":{},"imported_tables":[[0,[1,2,false]]],"exported_tables":{"t":[1,null,true]},"passed_on":{},"heap":true,"memory":false}'],
         "values": [bytes(range(80)), b"\xff" * 80, b"\0" * 80],
         "settings": [b'{"consume_fuel": true, "max_wasm_stack": 65536}', b'{"cranelift_flags": {"a": 1}}', b"\1\2\3\4\5\6"],
         "arguments": [

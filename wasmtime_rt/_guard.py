@@ -130,7 +130,7 @@ if TYPE_CHECKING:
             """A key for a host object."""
 
         def set_wasi(self, address: int, owner: object) -> None:
-            """Give the store what its WASI is made of, at an address that ``owner`` keeps. Inside the guard."""
+            """Give the store its WASI, at an address that ``owner`` keeps alive. Inside the guard."""
 
         def give_up(self) -> None:
             """Refuse further entries; the C store goes when no call and no view needs it."""

@@ -380,4 +380,4 @@ def test_other_commands_refuse_large_files(command, tmp_path, capsys):
     assert cli.main([command, str(path)]) == 0
     capsys.readouterr()
     assert cli.main([command, "--max-module-size=1k", str(path)]) == 1
-    assert "the module has 2008 bytes, allowed are 1024" in capsys.readouterr().err
+    assert "has 2008 bytes, allowed are 1024" in capsys.readouterr().err

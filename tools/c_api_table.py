@@ -60,7 +60,6 @@ IN_C = {
     "_guard.Guard.open": ["guard_open", "new_epochs", "wrt_store_delete"],
     "_guard.Guard.interrupt": ["guard_interrupt"],
     "errors.WasmTrap": ["trap", "failure_take"],
-    "errors.WasmExit": ["failure_take"],
     "errors.WasmFrame": ["frames_of"],
     "errors.WasmtimeError": ["failure_error_message", "failure_take"],
     "_fast.new_host_function": ["host_define"],

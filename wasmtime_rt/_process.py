@@ -24,7 +24,6 @@ _signal: Any = importlib.import_module("_signal")
 _STACK = 2 << 20
 
 
-
 def _processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
@@ -65,9 +64,9 @@ def restore_signal_handlers() -> bool:
     code.
 
     If a trap comes on a thread that blocks these signals, the process ends. So they are unblocked when a
-    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C code
-    blocks them later, they are unblocked when an instance is made on that thread, or when this function is
-    called there.
+    thread first runs WebAssembly, and ``signal.pthread_sigmask()`` does not block them from then on. If C
+    code blocks them later, they are unblocked when an instance is made on that thread, or when this
+    function is called there.
 
     The foreign handler comes next in line: it is still called for faults that are not WebAssembly's. Engines
     with ``WasmConfig(signals_based_traps=False)`` need no handlers at all.

@@ -8,7 +8,16 @@ import time
 import pytest
 from front_programs import CAT, calls
 
-from wasmtime_rt import Sandbox, WasmInterrupted, WasmTimeout, WasmTrap, run_wasi
+from wasmtime_rt import (
+    Sandbox,
+    WasmConfig,
+    WasmEngine,
+    WasmInterrupted,
+    WasmModule,
+    WasmTimeout,
+    WasmTrap,
+    run_wasi,
+)
 
 BAD_FILE = 8
 VECTORS, READ, BUFFER = 16, 8, 1024
@@ -204,6 +213,28 @@ def test_ctrl_c_ends_it(program):
         timer.start()
         read(program, 5)
     timer.join()
+
+
+def test_a_signal_handler_makes_the_memory_grow_meanwhile(pipe):
+    engine = WasmEngine(WasmConfig.compact().replace(epoch_interruption=True))
+    module = WasmModule(engine, calls("fd_read", "poll_oneoff"))
+    with Sandbox(module).start(stdin="inherit", timeout=60) as program:
+        memory = program.exports.memory
+
+        def grow(_number, _frame):
+            memory.grow(200)  # which moves it
+            pipe.write(b"abc")
+
+        before = signal.signal(signal.SIGALRM, grow)
+        try:
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            assert read(program, 5) == b"abc"
+            signal.setitimer(signal.ITIMER_REAL, 0.1)
+            assert poll(program, (1, 0), (0, 10**12)) == [0]
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        assert memory.size == 401
 
 
 def test_an_interruption_ends_it(pipe, sandbox):

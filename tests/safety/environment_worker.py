@@ -7,7 +7,6 @@ import resource
 import sys
 
 import wasmtime_rt as w
-from wasmtime_rt._process import start_wasi
 
 resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 BAD = ("-1", "x", "+4", " 4", "4 ", "999999", "9" * 30, "9" * 100_000, "\udcff", "٤")
@@ -54,10 +53,6 @@ def when_threads_start() -> None:
         os.environ[name] = "-1"
         refused(name, w.WasmModule, engine, PROGRAM)
         del os.environ[name]
-    os.environ["TOKIO_WORKER_THREADS"] = "0"
-    refused("TOKIO_WORKER_THREADS", start_wasi)
-    os.environ["TOKIO_WORKER_THREADS"] = "1"
-    start_wasi()
     w.WasmModule(engine, PROGRAM)
 
 
@@ -71,7 +66,6 @@ def with_good_values() -> None:
     }
     os.environ.update(good)
     w.WasmModule(w.WasmEngine(), PROGRAM)
-    start_wasi()
     assert {name: os.environ[name] for name in good} == good
 
 

@@ -9,6 +9,7 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from contextlib import contextmanager
 
 import pytest
@@ -437,6 +438,30 @@ def forked_children_keep_the_limit():
                 os._exit(0)
         assert child[-1] != 0 or os._exit(3)
         assert os.waitpid(child[-1], 0)[1] == 0
+
+
+def no_thread_keeps_the_time():
+    """A call with a limit that nothing would keep is refused, and one without a limit runs."""
+    bounded, free = exports(lambda: None, timeout=60).once, exports(lambda: None).once
+    child = os.fork()
+    if child == 0:
+        status = 2
+        try:
+            if os.getuid() == 0:
+                os.setuid(65534)  # no limit holds for root
+            resource.setrlimit(resource.RLIMIT_NPROC, (0, 0))
+            for way in (bounded, bounded.call_values, bounded.typed()):
+                with pytest.raises(w.WasmtimeError, match="no thread can be started to keep the time"):
+                    way()
+            free()
+            bounded(timeout=None)
+            bounded.store.close()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(status)
+    assert os.waitpid(child, 0)[1] == 0
 
 
 def threads_that_all_run_out_of_time():

@@ -496,5 +496,7 @@ def test_many_stores_of_one_engine_with_limits_of_their_own(engine):
     assert len(done) == len(threads)
 
 
-def test_a_host_function_that_python_calls_is_not_stopped(store):
-    assert WasmFunc(store, lambda: 5, WasmFuncType([], ["i32"]))(timeout=0) == 5
+def test_a_host_function_that_python_calls_fails_if_it_returns_after_the_limit(store):
+    slow = WasmFunc(store, lambda: time.sleep(0.2), WasmFuncType([], []))
+    with pytest.raises(WasmTimeout):
+        slow(timeout=0.01)

@@ -6,6 +6,7 @@ import struct
 import pytest
 
 from wasmtime_rt import (
+    StoreBusyError,
     WasiConfig,
     WasmEngine,
     WasmInstance,
@@ -243,6 +244,15 @@ def test_wasi_is_set_again(wasi_module):
     assert (first, second) == ([b"1"], [b"2"])
     with pytest.raises(TypeError, match="wasi: expected a WasiConfig, got {}"):
         store.set_wasi({})
+
+
+def test_wasi_is_not_set_while_the_store_is_used(wasi_module):
+    engine, linker, module = wasi_module
+    store = WasmStore(engine)
+    store.set_wasi(WasiConfig(stdout=lambda _: store.set_wasi(WasiConfig())))
+    exports = linker.instantiate(store, module).exports
+    with pytest.raises(StoreBusyError, match="set_wasi: a call is running in store"):
+        say(exports, "1")
 
 
 def test_wasi_functions_are_items_of_their_store(wasi_module):

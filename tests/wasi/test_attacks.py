@@ -8,13 +8,14 @@ import sys
 from pathlib import Path
 from types import FunctionType
 
+import attacks_from_inside
 import attacks_on_files
 import attacks_on_quotas
 import attacks_on_resources
 import attacks_on_time
 import pytest
 
-MODULES = (attacks_on_time, attacks_on_files, attacks_on_quotas, attacks_on_resources)
+MODULES = (attacks_on_time, attacks_on_files, attacks_on_quotas, attacks_on_resources, attacks_from_inside)
 ATTACKS = [
     (module.__name__, name)
     for module in MODULES

@@ -87,9 +87,13 @@ static uint16_t put_dots(int folder, uint64_t cookie, struct out *out) {
 
 /* ---- Entries from the system ---- */
 
+/* The position is set each time: a forked child shares it, and may list the same folder. */
 static uint16_t fill(int folder, struct listing *listing, uint64_t cookie) {
-    long filled = syscall(SYS_getdents64, folder, listing->block, sizeof listing->block);
     listing->cookie = cookie;
+    listing->filled = 0;
+    if (lseek(folder, (off_t)(cookie - FIRST), SEEK_SET) < 0) /* as the engine: an unknown position is the end */
+        return errno == EINVAL ? WASI_SUCCESS : wrt_wasi_errno(errno);
+    long filled = syscall(SYS_getdents64, folder, listing->block, sizeof listing->block);
     listing->filled = filled < 0 ? 0 : (size_t)filled;
     return filled < 0 && errno != ENOENT ? wrt_wasi_errno(errno) : WASI_SUCCESS; /* ENOENT: the folder was removed */
 }
@@ -109,9 +113,7 @@ static uint16_t find(int folder, struct listing *listing, uint64_t cookie, size_
     }
     if (cookie > FIRST && here == cookie && listing->filled)
         return WASI_SUCCESS;
-    *at = listing->filled = 0;
-    if (lseek(folder, (off_t)(cookie - FIRST), SEEK_SET) < 0) /* as the engine: an unknown position is the end */
-        return errno == EINVAL ? WASI_SUCCESS : wrt_wasi_errno(errno);
+    *at = 0;
     return fill(folder, listing, cookie);
 }
 

@@ -375,7 +375,7 @@ def test_names_in_a_trailer_are_harmless_on_a_terminal(command, tmp_path):
 
 def with_trailer(facts, content=b"\x7fELF" + bytes(100)):
     """Compiled code with a forged record at its end."""
-    shape = {"imported_tables": [], "exported_tables": {}, "passed_on": {}}
+    shape = {"imported_tables": [], "exported_tables": {}, "passed_on": {}, "heap": True, "memory": True}
     written = json.dumps({**shape, **facts}).encode()
     front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(written), _stamp._FORMAT)
     end = hashlib.sha256(written + front).digest() + b"\x89wasmtime_rt\r\n\x1a\n"

@@ -85,6 +85,7 @@ if TYPE_CHECKING:
             fuel_given: Units of fuel that the store has been given in all.
             abandoned: How many calls have ended in the middle of WebAssembly: see `_failure`.
             depth: Entries of the thread that is inside.
+            activations: How many of them run WebAssembly.
             owner_thread: That thread, or 0.
             views: How many buffers over memories of the store are alive.
             store_address: Where the C store is, or 0.
@@ -103,6 +104,7 @@ if TYPE_CHECKING:
         fuel_given: int
         abandoned: int
         depth: int
+        activations: int
         owner_thread: int
         views: int
         store_address: int
@@ -130,7 +132,7 @@ if TYPE_CHECKING:
             """A key for a host object."""
 
         def set_wasi(self, address: int, owner: object) -> None:
-            """Give the store what its WASI is made of, at an address that ``owner`` keeps. Inside the guard."""
+            """Give the store its WASI, at an address that ``owner`` keeps alive. Inside the guard."""
 
         def give_up(self) -> None:
             """Refuse further entries; the C store goes when no call and no view needs it."""

@@ -298,7 +298,9 @@ class Sandbox(WasmtimeResource):
             aside when the sandbox is made, and must hold as many instances as run at once.
         signals_based_traps: Whether an access outside of memory, and other traps, are faults of the
             processor that the engine's signal handlers turn into errors, as `restore_signal_handlers` says.
-            ``False`` checks by instructions instead, for hosts whose own handlers get in the way: FIGURES
+            ``False`` checks by instructions instead, for hosts whose own handlers get in the way. That took
+            2 to 16 % longer in programs compiled from C, 17 to 31 % in QuickJS, and 52 to 82 % in
+            MicroPython.
         cache: Where compiled code is kept for later, as for `WasmModule.load`. This process keeps what it
             used last as well, up to 64 modules and 128 MiB; ``False`` turns off both.
 
@@ -704,8 +706,8 @@ def run_wasi(
         mounts: Folders of the host by the names that it sees: ``{"/in": "data", "/out": rw("results")}``.
             They are read-only unless marked with `rw`. Links below a folder that is writable here are not
             followed in the paths of streams and mounts: an earlier program may have left them.
-        timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts. Compiling has a
-            limit of its own, ``compile_timeout``. ``None`` is no limit.
+        timeout: Seconds that it may run, 60 by default. Waiting for an inherited input counts. Compiling has
+            a limit of its own, ``compile_timeout``. ``None`` is no limit.
         memory: Bytes that its memory and its heap of references may take, 1 GiB by default, half for each
             if it has both; ``None`` is no limit. Growing beyond gives the program -1 and raises nothing here.
         fuel: Units of fuel that it may use; ``None``, the default, does not count.
@@ -715,8 +717,8 @@ def run_wasi(
         max_created: Files, folders and links that it may create in ``mounts``, 10,000 by default; ``None``
             is no limit.
         max_module_size: Bytes of WebAssembly that are compiled, 128 MiB by default; ``None`` is no limit.
-        compile_timeout: Seconds that compiling may take, which happens in a process of its own, as `Sandbox`
-            says: by default 60, and 10 more for each MiB of the module. ``None`` is no limit.
+        compile_timeout: Seconds that compiling may take, which happens in a process of its own, as
+            `Sandbox` says: by default 60, and 10 more for each MiB of the module. ``None`` is no limit.
         compile_memory: Bytes of address space that compiling may take there: by default 256 MiB, and 40
             times the module's size. ``None`` is no limit.
         imports: Python functions for what it imports beside WASI.

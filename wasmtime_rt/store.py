@@ -241,7 +241,7 @@ class WasmStore(AbstractStore):
             )
         streams = WasiStreams(wasi)
         with self._core:
-            if self._core.depth > 1:
+            if self._core.activations:
                 raise StoreBusyError(f"set_wasi: a call is running in store {self._core.number}")
             streams.give_to(self._core)
             self._wasi, self._writable_folders = streams, wasi._writable_folders()

@@ -53,9 +53,9 @@ def compile_bomb(name, size, how):
 
 def text_bomb():
     """Text with many names and branches, which takes the square of its size to translate."""
-    nested = 30_000
+    nested = 100_000
     body = "block $l " + "block $x " * nested + "br $l " * nested + "end " * nested + "end"
-    _loading.TIMEOUT = 2.0
+    _loading.TIMEOUT, _loading.TIMEOUT_PER_BYTE = 3.0, 0
     run(lambda: Sandbox(f"(module (func {body}))".encode()))
 
 

@@ -375,9 +375,11 @@ def test_names_in_a_trailer_are_harmless_on_a_terminal(command, tmp_path):
 
 def with_trailer(facts, content=b"\x7fELF" + bytes(100)):
     """Compiled code with a forged record at its end."""
-    shape = {"imported_tables": [], "exported_tables": {}, "passed_on": {}}
+    shape = {"imported_tables": [], "exported_tables": {}, "passed_on": {}, "heap": True, "memory": True}
     written = json.dumps({**shape, **facts}).encode()
-    front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(written), _stamp._FORMAT)
+    front = struct.pack(
+        "<32sQII", hashlib.sha256(content).digest(), len(content), len(written), _stamp._FORMAT
+    )
     end = hashlib.sha256(written + front).digest() + b"\x89wasmtime_rt\r\n\x1a\n"
     return content + written + front + end
 
@@ -464,7 +466,7 @@ def test_a_profile_does_not_follow_what_the_program_left(command, program, tmp_p
 def test_two_folders_with_one_name_are_refused(command, program):
     path = program(HELLO)
     status, _, err = command("run", "--dir", ".::/x", "--dir", "..::/x:rw", path)
-    assert (status, "two folders have the name '/x'" in err) == (2, True)
+    assert (status, "two folders have the name /x " in err) == (2, True)
     assert command("run", "--dir", ".::/x", "--dir", ".::/y", path)[0] == 0
     assert command("run", path)[0] == 0
 

@@ -87,10 +87,10 @@ def test_a_small_bomb_is_refused_by_default(how, child):
     assert said["mib"] < 100
 
 
-def test_a_bomb_that_takes_time_is_refused_by_default(child, monkeypatch):
+def test_a_bomb_that_takes_time_is_refused_by_default(monkeypatch):
     monkeypatch.setattr(_loading, "TIMEOUT", 2.0)
     with pytest.raises(LimitError, match="compile_timeout"):
-        run_wasi(compile_bombs.loops_over_locals(8192))
+        run_wasi(compile_bombs.many_locals(65536))
 
 
 def test_a_text_that_takes_time_is_refused_by_default(child):
@@ -380,4 +380,4 @@ def test_other_commands_refuse_large_files(command, tmp_path, capsys):
     assert cli.main([command, str(path)]) == 0
     capsys.readouterr()
     assert cli.main([command, "--max-module-size=1k", str(path)]) == 1
-    assert "the module has 2008 bytes, allowed are 1024" in capsys.readouterr().err
+    assert "has 2008 bytes, allowed are 1024" in capsys.readouterr().err

@@ -643,7 +643,7 @@ def wanted(step: Step, engines: Any, ours: Any) -> str | None:
         return "an offset that the system cannot have is an error, for a file that appends as well"
     if name == "fd_pwrite" and (engines, ours) == (INVAL, BADF):
         return "a file that cannot be written is refused before the offset"
-    if name == "poll_oneoff" and (engines, ours) == (PERM, SUCCESS):
+    if name == "poll_oneoff" and engines == PERM:
         return "polling tells whether a call would wait, not whether it succeeds"
     if name == "fd_read" and (engines, ours) == (INTR, SUCCESS):
         return "reading nothing from the standard input is no error"

@@ -501,6 +501,7 @@ static PyMemberDef guard_members[] = {
     {"abandoned", T_ULONGLONG, offsetof(Guard, abandoned), 0, NULL},
     {"engine", T_OBJECT, offsetof(Guard, engine), READONLY, NULL},
     {"depth", T_UINT, offsetof(Guard, depth), READONLY, NULL},
+    {"activations", T_UINT, offsetof(Guard, activations), READONLY, NULL},
     {"owner_thread", T_ULONG, offsetof(Guard, owner), READONLY, NULL},
     {NULL},
 };

@@ -61,6 +61,7 @@ struct call {
     uint64_t size;
 };
 
+wasm_trap_t *wrt_trap_saying(const char *text);
 /* `length` bytes of the program's memory, or NULL and a trap. The address is a multiple of `alignment`. */
 uint8_t *wrt_call_memory(struct call *call, uint32_t address, uint64_t length, uint32_t alignment);
 /* The buffers of a read or write: at most MAX_BUFFERS and MAX_TRANSFER bytes. -1 and a trap if they are not in memory. */

@@ -3,23 +3,10 @@
 #include "context.h"
 
 #include <poll.h>
-#include <time.h>
 
 enum { MAX_SUBSCRIPTIONS = 4096, SUBSCRIPTION = 48, EVENT = 32 };
 enum { ON_CLOCK, ON_READ, ON_WRITE };
 enum { HANGUP = 1 };
-
-bool wrt_call_wait(struct call *call, int descriptor, short events, uint64_t until) {
-    uint64_t now = wrt_monotonic(), end = now + SLICE, limit = wrt_limits_end(call->store->epochs);
-    if (end > until)
-        end = until;
-    if (end > limit)
-        end = limit;
-    struct pollfd one = {.fd = descriptor, .events = events};
-    struct timespec left = {.tv_nsec = end > now ? (long)(end - now) : 0};
-    ppoll(&one, 1, &left, NULL); /* a signal ends it, too */
-    return wrt_call_look(call);
-}
 
 /* What a program asks for. */
 struct subscription {

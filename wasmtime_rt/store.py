@@ -351,9 +351,9 @@ class WasmStore(AbstractStore):
         is not a call: `compile_timeout` of a `Sandbox` bounds it.
 
         Blocks nest: the one that ends first counts. An outermost call that begins in a block has the block's
-        limit instead of the store's own, `StoreLimits.timeout`, even if the block's is longer. ``None`` sets no
-        limit and only lifts the store's own. Inside a running call, a limit can only shorten the time that is
-        left.
+        limit instead of the store's own, `StoreLimits.timeout`, even if the block's is longer. ``None`` sets
+        no limit and only lifts the store's own. Inside a running call, a limit can only shorten the time that
+        is left.
 
         The limits of all calls that run on a thread apply. If a host function calls into another store, that
         call ends when the outer one must end, and an interruption of the outer one interrupts it.
@@ -361,10 +361,10 @@ class WasmStore(AbstractStore):
         WebAssembly checks the time every 10 milliseconds: at the start of a function, at the start of each
         iteration of a loop, in bulk operations, and while WASI waits. The time is also checked when a host
         function begins, when it returns, and when the outermost call returns. There the limit wins over a
-        result and over an exit code, but not over an exception that a host function raised. Nothing interrupts
-        a host function, or ``memory.atomic.wait``: the call ends when it returns. Code of an engine without
-        epochs checks the limits of outer calls only when its host functions begin and return, and when it
-        returns itself.
+        result and over an exit code, but not over an exception that a host function raised. Nothing
+        interrupts a host function, or ``memory.atomic.wait``: the call ends when it returns. Code of an
+        engine without epochs checks the limits of outer calls only when its host functions begin and return,
+        and when it returns itself.
 
         >>> import wasmtime_rt as w
         >>> engine = w.WasmEngine(w.WasmConfig(epoch_interruption=True))

@@ -226,7 +226,9 @@ def test_a_forged_stamp_is_an_error_too(loads, data):
 
     content = without_stamp(data)
     for facts in (b"", b"{}", b"[]", b"nul", b'{"engine":1}', b"[" * 100_000, b"\xff"):
-        front = struct.pack("<32sQII", hashlib.sha256(content).digest(), len(content), len(facts), _stamp._FORMAT)
+        front = struct.pack(
+            "<32sQII", hashlib.sha256(content).digest(), len(content), len(facts), _stamp._FORMAT
+        )
         forged = content + facts + front + hashlib.sha256(facts + front).digest() + MAGIC
         with pytest.raises(DeserializeError, match="was not written by this package"):
             loads[0](forged)

@@ -1,4 +1,4 @@
-"""The page on safety names tests: all of them exist."""
+"""The ledger names tests: all of them exist."""
 
 import re
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).parent.parent
-PAGE = TESTS.parent / "docs" / "safety.md"
+PAGE = TESTS.parent / "docs" / "test-ledger.md"
 
 
 @pytest.mark.skipif(not PAGE.exists(), reason="away from the sources")

@@ -31,11 +31,14 @@ def shown_name(name: str, size: int = NAME_SIZE) -> str:
     return cut if len(cut) <= size else cut[: size - 3] + "..."
 
 
+def _printable_line(line: str) -> str:
+    """Return ``line`` with what is neither printable nor a tab escaped."""
+    return line if line.isprintable() else "\t".join(map(_escaped, line.split("\t")))
+
+
 def shown_text(text: str) -> str:
     """Return ``text`` in about 64 KiB at most; what is not printable, a tab or a newline is escaped."""
-    cut = text[:TEXT_SIZE]
-    if not cut.isprintable():
-        cut = "".join(one if one.isprintable() or one in "\n\t" else repr(one)[1:-1] for one in cut)
+    cut = "\n".join(map(_printable_line, text[:TEXT_SIZE].split("\n")))
     if len(text) <= TEXT_SIZE and len(cut) <= TEXT_SIZE:
         return cut
     return f"{cut[:TEXT_SIZE]}\n... (cut: the whole text has {len(text)} characters)"

@@ -28,6 +28,18 @@ def no_more_threads():
         return
     raise AssertionError("a thread was started")
 
+def no_threads_for_now():
+    limits = resource.getrlimit(resource.RLIMIT_NPROC)
+    resource.setrlimit(resource.RLIMIT_NPROC, (0, limits[1]))
+    if os.getuid() == 0:
+        os.setresuid(65534, 65534, 0)
+    return limits
+
+def threads_again(limits):
+    if os.getresuid()[2] == 0:
+        os.setresuid(0, 0, 0)
+    resource.setrlimit(resource.RLIMIT_NPROC, limits)
+
 def no_more_descriptors():
     held = []
     resource.setrlimit(resource.RLIMIT_NOFILE, (40, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -74,11 +86,11 @@ def test_threads_that_come_back(script):
         script,
         """
         engine = w.WasmEngine()
-        os.environ["RUST_MIN_STACK"] = str(1 << 47)
+        limits = no_threads_for_now()
         works(engine)
         threads = len(os.listdir("/proc/self/task"))
         check("no threads", threads == 1)
-        del os.environ["RUST_MIN_STACK"]
+        threads_again(limits)
         works(engine)
         check("threads", len(os.listdir("/proc/self/task")) > 1)
         """,
@@ -91,10 +103,13 @@ def test_a_cache_needs_a_thread(script):
         """
         os.mkdir("cache")
         config = w.WasmConfig(cache_config_load=os.path.abspath("cache"))
-        os.environ["RUST_MIN_STACK"] = str(1 << 47)
+        os.environ["RUST_MIN_STACK"] = str(1 << 30)
+        limits = resource.getrlimit(resource.RLIMIT_AS)
+        no_more_address_space(512 << 20)
         told = refused("cache", w.WasmtimeError, w.WasmEngine, config)
         check(str(told), "thread" in str(told))
         del os.environ["RUST_MIN_STACK"]
+        resource.setrlimit(resource.RLIMIT_AS, limits)
         works(w.WasmEngine(config))
         """,
     )

@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 NATIVE := pyproject.toml setup.py build_ffi.py $(shell find include wasmtime_rt/_native -type f)
 
-.PHONY: demo test harsh programs random stateful machine fuzz spec test-wheel check format sanitize sanitize-stateful leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
+.PHONY: demo fast test harsh programs random stateful machine fuzz spec test-wheel check format sanitize sanitize-stateful leaks races valgrind prove-instruments fuzz-config bench bench-report bench-smoke wheel clean
 
 demo: $(VENV)/built
 	@mkdir -p out
@@ -21,6 +21,10 @@ demo: $(VENV)/built
 
 test: $(VENV)/tested
 	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+# The inner loop.
+fast: $(VENV)/tested
+	$(BIN)/python -m pytest -q -n 2 tests/unit
 
 # The same tests as hard as Python can make it: garbage is collected at every chance, its own checks and those of its
 # allocator are on, in all processes.

@@ -348,13 +348,13 @@ PLANTED = [
     ),
     (
         "epochs.c",
-        "/* Why the call must end,",
-        "static int raced;\n/* Why the call must end,",
+        "/* Whether a call of this thread, and so each",
+        "static int raced;\n/* Whether a call of this thread, and so each",
     ),
     (
         "epochs.c",
-        "    uint64_t limit = READ(epochs->limit), began",
-        '    if (planted("race"))\n        raced++;\n    uint64_t limit = READ(epochs->limit), began',
+        "    if (!innermost || time < READ(innermost->limit.due))\n",
+        '    if (planted("race"))\n        raced++;\n    if (!innermost || time < READ(innermost->limit.due))\n',
     ),
     (
         "epochs.c",

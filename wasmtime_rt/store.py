@@ -37,6 +37,10 @@ _NEVER_MOVES = 4 << 30
 _ELEMENT = 16
 
 
+def _mib(size: int | None) -> str:
+    return "no limit" if size is None else f"{size / (1 << 20):.1f} MiB"
+
+
 class StoreLimits(Record):
     """How much a store may hold. ``None`` leaves a limit at the engine's own.
 
@@ -57,8 +61,11 @@ class StoreLimits(Record):
 
     `worst_case` tells how much of the host's memory that allows:
 
-    >>> w.StoreLimits(memory_size=1 << 20, memories=1, tables=1, table_elements=1000).worst_case()
+    >>> limits = w.StoreLimits(memory_size=1 << 20, memories=1, tables=1, table_elements=1000)
+    >>> limits.worst_case()
     2113152
+    >>> print(limits)
+    StoreLimits: host memory: 2.0 MiB at most (memories 1.0 MiB, heap of references 1.0 MiB, tables 0.0 MiB)
 
     Attributes:
         memory_size: Bytes that each linear memory may grow to, and the heap of references.
@@ -97,14 +104,27 @@ class StoreLimits(Record):
         Returns:
             The bytes, or ``None`` if a limit is missing.
         """
+        parts = self._worst_parts(max_output, heap=heap).values()
+        return None if None in parts else sum(part or 0 for part in parts)
+
+    def _worst_parts(self, max_output: int | None, *, heap: bool) -> dict[str, int | None]:
+        """Return the parts of `worst_case` by name; ``None`` for a part without a limit."""
         memories = _COUNTED if self.memories is None else self.memories
         tables = _COUNTED if self.tables is None else self.tables
         size, elements = self.memory_size, self.table_elements
-        if (size is None and (memories or heap)) or (elements is None and tables) or max_output is None:
-            return None
-        size, elements = size or 0, elements or 0
-        moved = size if size > _NEVER_MOVES else 0
-        return (memories + heap) * size + moved + tables * elements * _ELEMENT + 2 * 2 * max_output
+        moved = size if size is not None and size > _NEVER_MOVES else 0
+        return {
+            "memories": 0 if not memories else None if size is None else memories * size + moved,
+            "heap of references": size if heap else 0,
+            "tables": 0 if not tables else None if elements is None else tables * elements * _ELEMENT,
+            "captured output": None if max_output is None else 2 * 2 * max_output,
+        }
+
+    def __str__(self) -> str:
+        """Say what the limits allow of the host's memory, part by part."""
+        parts = self._worst_parts(0, heap=True)
+        shown = (f"{name} {_mib(part)}" for name, part in parts.items() if part != 0)
+        return f"StoreLimits: host memory: {_mib(self.worst_case())} at most ({', '.join(shown)})"
 
     def _check(self) -> None:
         if self.timeout is not None:

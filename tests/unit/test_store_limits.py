@@ -215,3 +215,12 @@ def test_any_positive_number_is_a_timeout(seconds):
     else:
         call()
     call(timeout=None)
+
+
+def test_limits_print_what_they_allow_of_the_host():
+    mib = 1 << 20
+    assert str(StoreLimits(memory_size=64 * mib, memories=1, tables=1, table_elements=mib)) == (
+        "StoreLimits: host memory: 144.0 MiB at most "
+        "(memories 64.0 MiB, heap of references 64.0 MiB, tables 16.0 MiB)"
+    )
+    assert str(StoreLimits(memory_size=mib)).endswith("tables no limit)")

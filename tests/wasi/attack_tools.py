@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import resource
 import struct
 import threading
 import time
@@ -126,8 +125,9 @@ def readable(fd: int, userdata: int = 8) -> bytes:
 
 
 def peak_mib() -> int:
-    """The most memory that this process has held, in MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss >> 10
+    """Return the most memory that this process has held, in MiB. `ru_maxrss` would count its parent."""
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) >> 10 for line in status if line.startswith("VmHWM:"))
 
 
 @contextlib.contextmanager

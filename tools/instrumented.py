@@ -354,7 +354,10 @@ PLANTED = [
     (
         "epochs.c",
         "    if (!innermost || time < READ(innermost->limit.due))\n",
-        '    if (planted("race"))\n        raced++;\n    if (!innermost || time < READ(innermost->limit.due))\n',
+        (
+            '    if (planted("race"))\n        raced++;\n'
+            "    if (!innermost || time < READ(innermost->limit.due))\n"
+        ),
     ),
     (
         "epochs.c",

@@ -1,7 +1,7 @@
 """The official WASI test suite gives the expected results, in whatever way its programs are run."""
 
-import pytest
 import official_suite as suite
+import pytest
 
 CASES = suite.cases()
 

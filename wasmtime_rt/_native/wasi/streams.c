@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "context.h"
+#include "table.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,7 +133,7 @@ struct host {
 static struct host begin(const struct stream *stream, int access) {
     struct stat status;
     struct host host = {.descriptor = stream->descriptor, .most = MAX_TRANSFER};
-    mode_t kind = fstat(stream->descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0;
+    mode_t kind = wrt_fstat(stream->descriptor, &status) == 0 ? status.st_mode & S_IFMT : 0;
     host.socket = kind == S_IFSOCK;
     if (kind == S_IFREG || kind == S_IFSOCK)
         return host;

@@ -51,8 +51,8 @@ from wasmtime_rt import (
     rw,
 )
 
-#: MiB that the host may need for what a guest of a few pages does.
-LITTLE = 40
+#: MiB that the host may need for what a guest of a few pages does. Sanitizers keep what is freed.
+LITTLE = 40 if not os.environ.get("WASMTIME_RT_SANITIZE") else 400
 
 
 # ---- Memory

@@ -213,7 +213,7 @@ class WasmTrap(WasmtimeError):
             (
                 frame.func_name or f"function {frame.func_index}",
                 frame.module_name or "",
-                f"0x{frame.module_offset:x}",
+                "" if frame.module_offset == _UNKNOWN else f"0x{frame.module_offset:x}",
             )
             for frame in self.frames
         ]

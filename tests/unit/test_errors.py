@@ -301,3 +301,15 @@ def test_the_first_line_says_why_a_module_does_not_compile():
     first, *_, last = str(caught.value).splitlines()
     assert first.endswith("type mismatch: expected i32 but nothing on stack")
     assert last == "failed to compile: wasm[0]::function[0]"
+
+
+def test_a_frame_whose_offset_is_unknown_shows_none():
+    engine = wasmtime_rt.WasmEngine()
+    module = wasmtime_rt.WasmModule(engine, '(module (func $f (export "f") (call $f)))')
+    with pytest.raises(WasmTrap, match="call stack exhausted") as caught:
+        wasmtime_rt.WasmInstance(wasmtime_rt.WasmStore(engine), module).exports.f()
+    innermost = caught.value.frames[0]
+    assert innermost.module_offset == 2**64 - 1
+    assert str(innermost) == "f"
+    assert "f at 0x23" in str(caught.value)
+    assert "0xffffffffffffffff" not in caught.value._repr_html_()

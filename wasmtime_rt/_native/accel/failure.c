@@ -70,9 +70,9 @@ static PyObject *frames_of(const wasm_frame_vec_t *vector) {
     for (size_t i = 0; frames && i < vector->size; i++) {
         const wasm_frame_t *frame = vector->data[i];
         PyObject *made = Py_BuildValue(
-            "INNnn", wasm_frame_func_index(frame), name_of(wasmtime_frame_func_name(frame)),
-            name_of(wasmtime_frame_module_name(frame)), (Py_ssize_t)wasm_frame_func_offset(frame),
-            (Py_ssize_t)wasm_frame_module_offset(frame));
+            "INNKK", wasm_frame_func_index(frame), name_of(wasmtime_frame_func_name(frame)),
+            name_of(wasmtime_frame_module_name(frame)), (unsigned long long)wasm_frame_func_offset(frame),
+            (unsigned long long)wasm_frame_module_offset(frame));
         if (made)
             PyTuple_SET_ITEM(frames, (Py_ssize_t)i, made);
         else
